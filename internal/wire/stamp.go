@@ -1,0 +1,112 @@
+package wire
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"strconv"
+	"strings"
+)
+
+var (
+	// ErrUnsigned: none of the signature headers is there.
+	ErrUnsigned = errors.New("no signature headers")
+	// ErrHeaders: a signature header is missing, doubled, empty or malformed.
+	ErrHeaders = errors.New("bad signature headers")
+)
+
+const (
+	maxNonce     = 128
+	maxSignature = 2048
+)
+
+// Stamp is the signature that came with an answer or a notify, not verified.
+type Stamp struct {
+	Timestamp string // as it came: it is part of the signed message
+	Unix      int64  // the same, in seconds
+	Nonce     string
+	Serial    string // of the signing key, checked for syntax only
+	Signature string // as it came; base64 unless it is a probe
+}
+
+// Probe reports whether the signature is one of WeChat Pay's deliberate fakes.
+func (s Stamp) Probe() bool { return strings.HasPrefix(s.Signature, ProbePrefix) }
+
+// ParseStamp reads the signature headers. Each must be there exactly once and
+// have its form: two values could be read differently by two readers. With
+// none of them there it is ErrUnsigned, otherwise ErrHeaders naming the header.
+func ParseStamp(h http.Header) (Stamp, error) {
+	var s Stamp
+	fields := []struct {
+		name string
+		to   *string
+		ok   func(string) bool
+	}{
+		{HeaderTimestamp, &s.Timestamp, isTimestamp},
+		{HeaderNonce, &s.Nonce, func(v string) bool { return len(v) <= maxNonce && isVisible(v) }},
+		{HeaderSignature, &s.Signature, func(v string) bool { return len(v) <= maxSignature && isVisible(v) }},
+		{HeaderSerial, &s.Serial, func(v string) bool { return CheckSerial(v) == nil }},
+	}
+	absent := 0
+	for _, f := range fields {
+		if len(h[f.name]) == 0 {
+			absent++
+		}
+	}
+	if absent == len(fields) {
+		return Stamp{}, ErrUnsigned
+	}
+	for _, f := range fields {
+		v := h[f.name]
+		switch {
+		case len(v) == 0:
+			return Stamp{}, fmt.Errorf("%w: %s is missing", ErrHeaders, f.name)
+		case len(v) > 1:
+			return Stamp{}, fmt.Errorf("%w: %s stands %d times", ErrHeaders, f.name, len(v))
+		case !f.ok(v[0]):
+			return Stamp{}, fmt.Errorf("%w: %s is empty or malformed", ErrHeaders, f.name)
+		}
+		*f.to = v[0]
+	}
+	if t := h[HeaderSignatureType]; len(t) > 1 || (len(t) == 1 && t[0] != SchemeRSA) {
+		return Stamp{}, fmt.Errorf("%w: %s is not %s, the only kind supported", ErrHeaders, HeaderSignatureType, SchemeRSA)
+	}
+	var err error
+	if s.Unix, err = strconv.ParseInt(s.Timestamp, 10, 64); err != nil {
+		return Stamp{}, fmt.Errorf("%w: %s is not a number", ErrHeaders, HeaderTimestamp)
+	}
+	return s, nil
+}
+
+// Skew is how many seconds the stamp is ahead of now (Unix seconds).
+func (s Stamp) Skew(now int64) int64 { return s.Unix - now }
+
+// Fresh reports whether the stamp lies within the window around now.
+func (s Stamp) Fresh(now int64) bool {
+	skew := s.Skew(now)
+	return skew > -WindowSeconds && skew < WindowSeconds
+}
+
+// isTimestamp accepts plain decimal digits; twelve reach beyond year 30000, so
+// that differences cannot overflow.
+func isTimestamp(v string) bool {
+	if len(v) == 0 || len(v) > 12 {
+		return false
+	}
+	for i := range len(v) {
+		if v[i] < '0' || v[i] > '9' {
+			return false
+		}
+	}
+	return true
+}
+
+// isVisible accepts printable ASCII without space.
+func isVisible(v string) bool {
+	for i := range len(v) {
+		if v[i] <= ' ' || v[i] >= 0x7f {
+			return false
+		}
+	}
+	return v != ""
+}

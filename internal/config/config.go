@@ -1,0 +1,100 @@
+// Package config reads wxproxy's YAML file into a checked Config.
+//
+// Load reads, expands, overrides, decodes strictly over the defaults and
+// validates, and reports every fault at once with its file, line, key and
+// fix. It never reads a secret: secret fields hold references, and whoever
+// needs the key opens it. The comments of the types are the manual; the JSON
+// schema for editors is generated from them.
+package config
+
+import (
+	"strconv"
+	"time"
+)
+
+//go:generate go run ./schemagen -src . -o ../../config.schema.json
+
+// Config is the whole of a config file. Only merchants has no default.
+//
+// Struct tags: yaml is the key; enum lists the texts a field takes; later
+// lists texts that are understood but not in this build; kind:"path" is a file
+// name, relative to the config file; single means that one item may be written
+// without a list, and for a list of structs names the key that a bare text
+// sets.
+type Config struct {
+	// The merchants (商户) that wxproxy signs and receives for. At least one.
+	Merchants []Merchant `yaml:"merchants"`
+	// From the app to WeChat Pay: the port that signs requests and verifies answers.
+	Outbound Outbound `yaml:"outbound"`
+	// From WeChat Pay to the app: the port that verifies, decrypts and forwards notifies (回调通知).
+	Notify Notify `yaml:"notify"`
+	// Health, metrics and operator actions.
+	Admin Admin `yaml:"admin"`
+	// Logs go to standard error.
+	Log Log `yaml:"log"`
+	// Directory for copies of WeChat's platform certificates (平台证书), encrypted as WeChat sent them, so that a restart works while WeChat is unreachable. It is created when absent. Default: none, nothing is kept.
+	StateDir string `yaml:"state_dir" kind:"path"`
+	// How long requests in progress may take to finish after SIGTERM. Default: 25s.
+	ShutdownGrace time.Duration `yaml:"shutdown_grace"`
+	// Corrections to the built-in table of WeChat Pay endpoints, or entries that it lacks. Rarely needed: an endpoint that is not in the table is still signed and verified.
+	Endpoints []Endpoint `yaml:"endpoints"`
+
+	source *source // where the values came from; nil when built in code
+}
+
+// Admin is the operators' side. Neither address may be one of the data ports.
+type Admin struct {
+	// Address of /healthz, /readyz and /metrics, which show no personal data: it may be opened to probes and Prometheus. host:port, or unix:/path. Empty: off. Default: 127.0.0.1:9090.
+	Listen string `yaml:"listen"`
+	// Address of operator actions: unix:/path, or a loopback host:port, which needs control_token. Default: empty, off.
+	Control string `yaml:"control"`
+	// Reference to the token that the control port asks for. Required when control is a TCP address.
+	ControlToken Ref `yaml:"control_token"`
+}
+
+// Log says how much is logged, and in which form.
+type Log struct {
+	// text for people, json for collectors. Default: text.
+	Format string `yaml:"format" enum:"text,json"`
+	// Least level that is logged. Bodies and keys are not logged at any level. Default: info.
+	Level string `yaml:"level" enum:"debug,info,warn,error"`
+}
+
+// Endpoint overrides one entry of the endpoint table, or adds one. What is not
+// given keeps the table's value.
+type Endpoint struct {
+	// HTTP method. Required.
+	Method string `yaml:"method" enum:"GET,POST,PUT,PATCH,DELETE"`
+	// Path template, with {name} for a variable segment, as in /v3/pay/transactions/id/{transaction_id}. Required.
+	Path string `yaml:"path"`
+	// Label of the endpoint in metrics and logs. Default: the table's label, or the template.
+	Label string `yaml:"label"`
+	// true: WeChat does not sign answers of this endpoint, so they pass unverified and are marked so. false: they must be signed. Default: what the table says; signed when it is not in the table.
+	Unsigned *bool `yaml:"unsigned"`
+	// Name of the body field that makes a repeated request harmless, as in out_trade_no; such a request may be retried. Default: what the table says; none when it is not in the table.
+	IdempotencyKey string `yaml:"idempotency_key"`
+}
+
+// Size is a number of bytes. In YAML: 8MiB, 1MB, 65536.
+type Size int64
+
+// String writes s with the largest binary unit that divides it.
+func (s Size) String() string {
+	for _, u := range sizeUnits {
+		if u.binary && s != 0 && int64(s)%u.bytes == 0 {
+			return strconv.FormatInt(int64(s)/u.bytes, 10) + u.name
+		}
+	}
+	return strconv.FormatInt(int64(s), 10)
+}
+
+// Default is the config of an empty file.
+func Default() *Config {
+	return &Config{
+		Outbound:      defaultOutbound(),
+		Notify:        defaultNotify(),
+		Admin:         Admin{Listen: "127.0.0.1:9090"},
+		Log:           Log{Format: "text", Level: "info"},
+		ShutdownGrace: 25 * time.Second,
+	}
+}

@@ -1,0 +1,108 @@
+package config
+
+import (
+	"net/netip"
+	"time"
+)
+
+// MaxRouteTimeout leaves WeChat half a second of the five that it waits.
+const MaxRouteTimeout = 4500 * time.Millisecond
+
+// Notify is the port that WeChat Pay calls. It serves nothing but the routes.
+type Notify struct {
+	// Address for WeChat Pay, or for the ingress before us. host:port or unix:/path. Default: 127.0.0.1:8443 when there are routes, else off.
+	Listen string `yaml:"listen"`
+	// How the public reaches this port, as in https://pay.example.com; fills notify_url in orders that leave it out. Default: none, nothing is filled in.
+	PublicURL string `yaml:"public_url"`
+	// TLS of this port.
+	TLS NotifyTLS `yaml:"tls"`
+	// Addresses and networks that notifies may come from. Default: any; the signature decides.
+	SourceIPs []netip.Prefix `yaml:"source_ips"`
+	// Networks of proxies whose X-Forwarded-For is believed. Default: none.
+	TrustedProxies []netip.Prefix `yaml:"trusted_proxies"`
+	// Bound on all notifies together. Default: 200 a second, burst 400.
+	Rate Rate `yaml:"rate"`
+	// Bound on failed verifications of one source; genuine notifies are never charged. Default: 1 a second, burst 20.
+	Failures Rate `yaml:"failures"`
+	// Largest notify. Default: 1MiB.
+	Limit Size `yaml:"limit"`
+	// Which notifies go where. Default: none, the port stays closed.
+	Routes []Route `yaml:"routes"`
+}
+
+// NotifyTLS says who speaks TLS with WeChat Pay.
+type NotifyTLS struct {
+	// off: plain HTTP; an ingress or load balancer before us speaks TLS. Default: off.
+	Mode string `yaml:"mode" enum:"off" later:"acme,files,internal"`
+}
+
+// Route delivers the notifies of one path to one app. Routes may share a path
+// when their merchants or events differ; of several event patterns that match,
+// the longest wins.
+type Route struct {
+	// Path that WeChat Pay calls, as in /notify/shop. Required.
+	Path string `yaml:"path"`
+	// Alias of the merchant. Default: the only merchant. Give this or merchants.
+	Merchant string `yaml:"merchant"`
+	// Aliases of several merchants, or all. Whose key verifies and decrypts a notify, his it is.
+	Merchants []string `yaml:"merchants" single:"text"`
+	// Event types, as in TRANSACTION.SUCCESS; a last * stands for the rest, as in TRANSACTION.*. Default: all.
+	Events []string `yaml:"events"`
+	// URL of the app. One that is not loopback needs webhook_secret or client_tls: whoever reaches the app could say "paid". Required.
+	To string `yaml:"to"`
+	// What the app gets: envelope (the notify with its resource decrypted), resource (the decrypted object alone), raw (WeChat's bytes and headers, verified), or cloudevents. Default: envelope.
+	Body string `yaml:"body" enum:"envelope,resource,raw,cloudevents"`
+	// When WeChat Pay is told that the notify is taken. app: when the app has answered 2xx. Default: app.
+	Ack string `yaml:"ack" enum:"app" later:"inbox"`
+	// Reference to a Standard Webhooks secret (whsec_…) that signs deliveries to the app. Default: none.
+	WebhookSecret Ref `yaml:"webhook_secret"`
+	// Our side of mutual TLS with the app. Default: none.
+	ClientTLS ClientTLS `yaml:"client_tls"`
+	// Time for the app to answer, at most 4.5s: WeChat waits 5s. Default: 0, the budget of the event family.
+	Timeout time.Duration `yaml:"timeout"`
+}
+
+// ClientTLS is what we show to an app, and whom we believe.
+type ClientTLS struct {
+	// Reference to our client certificate, PEM. Given together with private_key.
+	Certificate Ref `yaml:"certificate"`
+	// Reference to its private key, PEM.
+	PrivateKey Ref `yaml:"private_key"`
+	// PEM file of the certificates that may sign the app's. Default: the system's.
+	CA string `yaml:"ca" kind:"path"`
+}
+
+// IsZero reports whether mutual TLS is not configured.
+func (t ClientTLS) IsZero() bool { return t == ClientTLS{} }
+
+func (r *Route) setDefaults() { r.Body, r.Ack = "envelope", "app" }
+
+// MerchantsOf returns the aliases that r is for: those it names, all of them
+// for "all", the only merchant when it names none.
+func (c *Config) MerchantsOf(r Route) []string {
+	switch {
+	case r.Merchant != "" && r.Merchant != allMerchants:
+		return []string{r.Merchant}
+	case len(r.Merchants) > 0 && r.Merchants[0] != allMerchants:
+		return r.Merchants
+	}
+	names := make([]string, 0, len(c.Merchants))
+	for _, m := range c.Merchants {
+		names = append(names, m.Name)
+	}
+	return names
+}
+
+const (
+	allMerchants        = "all"
+	defaultNotifyListen = "127.0.0.1:8443"
+)
+
+func defaultNotify() Notify {
+	return Notify{
+		TLS:      NotifyTLS{Mode: "off"},
+		Rate:     Rate{PerSecond: 200, Burst: 400},
+		Failures: Rate{PerSecond: 1, Burst: 20},
+		Limit:    1 << 20,
+	}
+}

@@ -1,0 +1,92 @@
+package config
+
+import (
+	"io/fs"
+	"time"
+)
+
+// Outbound is the port that apps call instead of api.mch.weixin.qq.com.
+type Outbound struct {
+	// Where apps reach us: one address or a list, each host:port, unix:/path, or {address, merchant}. An address that is not loopback needs unsafe_listen. Default: 127.0.0.1:8080.
+	Listen []Listener `yaml:"listen" single:"address"`
+	// Allow addresses that other machines can reach. Whoever reaches the port can ask for a signature, so callers are required. Default: false.
+	UnsafeListen bool `yaml:"unsafe_listen"`
+	// Permissions of Unix sockets, in octal. Default: 0660.
+	SocketMode fs.FileMode `yaml:"socket_mode"`
+	// WeChat Pay's addresses, the first preferred, the others for failover. http:// only for loopback (the simulator). Default: https://api.mch.weixin.qq.com and https://api2.mch.weixin.qq.com.
+	Upstreams []string `yaml:"upstreams"`
+	// PEM file of certificates to trust for upstreams besides the system's, for tests and TLS gateways. Default: none.
+	UpstreamCA string `yaml:"upstream_ca" kind:"path"`
+	// Host names, without port, under which apps may call us; others are refused. Default: loopback names, the hosts of listen and of upstreams.
+	Hosts []string `yaml:"hosts"`
+	// Who may call, and what. Default: none, whoever reaches a loopback address or the socket may do everything.
+	Callers []Caller `yaml:"callers"`
+	// Bounds on sizes and rates.
+	Limits Limits `yaml:"limits"`
+	// Time for one call of the app as a whole, retries included. Default: 30s.
+	Timeout time.Duration `yaml:"timeout"`
+	// Time for one connection to WeChat Pay to be made, TLS included. Default: 5s.
+	ConnectTimeout time.Duration `yaml:"connect_timeout"`
+}
+
+// Listener is one outbound address.
+type Listener struct {
+	// host:port or unix:/path. Required.
+	Address string `yaml:"address"`
+	// Alias of the merchant that signs for requests at this address when the Wxproxy-Merchant header is absent. Default: the only merchant, or none.
+	Merchant string `yaml:"merchant"`
+}
+
+// Caller is one app, known by its token or its user ID.
+type Caller struct {
+	// Name of the caller in logs and metrics. Required, unique.
+	Name string `yaml:"name"`
+	// Reference to the token that the app sends. Either token or uid is required.
+	Token Ref `yaml:"token"`
+	// User ID of the app's process; known on Unix sockets only.
+	UID *int `yaml:"uid"`
+	// Aliases of the merchants this caller may use. Default: all.
+	Merchants []string `yaml:"merchants"`
+	// Requests this caller may make, as "METHOD /path". The method * is any, a segment * is any one segment, a last segment ** is the rest. Default: all.
+	Allow []string `yaml:"allow"`
+	// Local endpoints this caller may use. Default: none.
+	Endpoints []string `yaml:"endpoints" enum:"pay-params,sign,encrypt,decrypt,verify"`
+}
+
+// Limits bounds what one request, and all of them, may take.
+type Limits struct {
+	// Largest request body. Default: 8MiB.
+	Request Size `yaml:"request"`
+	// Largest answer that is verified in memory; downloads stream and do not count. Default: 8MiB.
+	Response Size `yaml:"response"`
+	// Memory for the bodies of all requests together. Default: 64MiB.
+	InFlight Size `yaml:"in_flight"`
+	// Largest header block, of a request or an answer. Default: 64KiB.
+	Headers Size `yaml:"headers"`
+	// Requests of one merchant; more wait, then get 429. Default: off.
+	Rate Rate `yaml:"rate"`
+}
+
+// Rate is a token bucket.
+type Rate struct {
+	// Events a second. 0 is off.
+	PerSecond float64 `yaml:"per_second"`
+	// Events that may come at once. At least 1 unless per_second is 0.
+	Burst int `yaml:"burst"`
+}
+
+func defaultOutbound() Outbound {
+	return Outbound{
+		Listen:     []Listener{{Address: "127.0.0.1:8080"}},
+		SocketMode: 0o660,
+		Upstreams:  []string{"https://api.mch.weixin.qq.com", "https://api2.mch.weixin.qq.com"},
+		Limits: Limits{
+			Request:  8 << 20,
+			Response: 8 << 20,
+			InFlight: 64 << 20,
+			Headers:  64 << 10,
+		},
+		Timeout:        30 * time.Second,
+		ConnectTimeout: 5 * time.Second,
+	}
+}

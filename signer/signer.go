@@ -1,0 +1,133 @@
+// Package signer authorises requests to WeChat Pay APIv3: it puts the
+// Authorization header on a request, over exactly the bytes that are sent.
+//
+// It does not decide who may ask, which merchant is meant or where the request
+// goes; that was decided before. A Signer is immutable: when a key changes a
+// new Signer takes its place.
+package signer
+
+import (
+	"context"
+	"crypto"
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/sha256"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/wechatpay-apiv3/wechatpay-go/core/auth"
+
+	"github.com/wxproxy/wxproxy/internal/wire"
+)
+
+// ErrSigning: the key did not sign. Its cause is for the log, not for a peer.
+var ErrSigning = errors.New("signing failed")
+
+// minKeyBits is WeChat Pay's own size; smaller keys are never issued.
+const minKeyBits = 2048
+
+// Credential is who signs.
+type Credential struct {
+	MchID  string        // the merchant, as in the mchid field
+	Serial string        // of the merchant's API certificate, hexadecimal
+	Key    crypto.Signer // RSA, 2048 bits or more; it may live elsewhere
+}
+
+// Signer signs for one merchant with one key. It is safe for concurrent use
+// as far as the key is, which those of the standard library are.
+type Signer struct {
+	credential Credential
+	now        func() time.Time
+}
+
+// A Signer can be plugged into the official Go SDK.
+var _ auth.Signer = (*Signer)(nil)
+
+// New checks the credential. The zero now means time.Now.
+func New(c Credential, now func() time.Time) (*Signer, error) {
+	pub, ok := c.Key.Public().(*rsa.PublicKey)
+	if !ok {
+		return nil, fmt.Errorf("merchant key is a %T, not RSA", c.Key.Public())
+	}
+	if bits := pub.N.BitLen(); bits < minKeyBits {
+		return nil, fmt.Errorf("merchant key has %d bits, fewer than %d", bits, minKeyBits)
+	}
+	if err := checkCertificateSerial(c.Serial); err != nil {
+		return nil, err
+	}
+	if now == nil {
+		now = time.Now
+	}
+	return &Signer{credential: c, now: now}, nil
+}
+
+// MchID is the merchant that the signer signs for.
+func (s *Signer) MchID() string { return s.credential.MchID }
+
+// Serial is the serial number that goes out with each signature.
+func (s *Signer) Serial() string { return s.credential.Serial }
+
+// Public is the public half of the key.
+func (s *Signer) Public() crypto.PublicKey { return s.credential.Key.Public() }
+
+// Authorization makes the header value for one request: target is the escaped
+// path and raw query as they will stand on the wire, body the text that APIv3
+// has signed (of an upload, its meta part). Timestamp and nonce are new each
+// time and never the caller's, so that nobody can have a message of his own
+// choice signed.
+func (s *Signer) Authorization(method, target string, body []byte) (string, error) {
+	timestamp, nonce := wire.FormatTimestamp(s.now().Unix()), newNonce()
+	signature, err := s.sign(wire.RequestMessage(method, target, timestamp, nonce, body))
+	if err != nil {
+		return "", err
+	}
+	return s.authorization(timestamp, nonce, signature).String(), nil
+}
+
+// AnswerAuthorization makes the header that signs an answer to a notify, for
+// the few event families whose answer WeChat Pay wants signed: the message has
+// the three lines of an answer, the header the form of a request's.
+func (s *Signer) AnswerAuthorization(body []byte) (string, error) {
+	timestamp, nonce := wire.FormatTimestamp(s.now().Unix()), newNonce()
+	signature, err := s.sign(wire.ResponseMessage(timestamp, nonce, body))
+	if err != nil {
+		return "", err
+	}
+	return s.authorization(timestamp, nonce, signature).String(), nil
+}
+
+// Sign implements the official SDK's auth.Signer.
+func (s *Signer) Sign(_ context.Context, message string) (*auth.SignatureResult, error) {
+	signature, err := s.sign([]byte(message))
+	if err != nil {
+		return nil, err
+	}
+	return &auth.SignatureResult{
+		MchID: s.credential.MchID, CertificateSerialNo: s.credential.Serial, Signature: signature,
+	}, nil
+}
+
+// Algorithm implements the official SDK's auth.Signer.
+func (*Signer) Algorithm() string { return "SHA256-RSA2048" }
+
+func (s *Signer) authorization(timestamp, nonce, signature string) wire.Authorization {
+	return wire.Authorization{
+		Scheme: wire.SchemeRSA, MchID: s.credential.MchID, Nonce: nonce,
+		Signature: signature, Timestamp: timestamp, Serial: s.credential.Serial,
+	}
+}
+
+// sign is RSASSA-PKCS1-v1_5 over SHA-256, the only algorithm of the scheme.
+func (s *Signer) sign(message []byte) (string, error) {
+	digest := sha256.Sum256(message)
+	signature, err := s.credential.Key.Sign(rand.Reader, digest[:], crypto.SHA256)
+	if err != nil {
+		return "", fmt.Errorf("%w for merchant %s: %w", ErrSigning, s.credential.MchID, err)
+	}
+	return base64.StdEncoding.EncodeToString(signature), nil
+}
+
+// newNonce has 26 characters of A-Z2-7 with at least 128 random bits.
+func newNonce() string { return rand.Text() }

@@ -1,0 +1,65 @@
+package endpoint
+
+import "slices"
+
+// other is the label of every call that the table does not know.
+const other = "other"
+
+// Endpoint is one call of the API and what is known of it. Endpoints of a
+// Table are shared and must not be changed.
+type Endpoint struct {
+	// Method and Template name the row, as in POST
+	// /v3/refund/domestic/refunds/{refund_id}/apply-abnormal-refund. Both are
+	// empty for a call that is not in the table.
+	Method, Template string
+
+	// Unsigned: a successful answer never carries a signature (downloads).
+	// Only these may reach the app without one.
+	Unsigned bool
+
+	// Statement: a successful answer signs the JSON text {"sha1":"<value of
+	// the header Wechatpay-Statement-Sha1>"} in place of the body. It is not
+	// Unsigned: who does not know the rule rejects it, which is safe.
+	Statement bool
+
+	// IdempotencyKey is the body field, at the top level, that makes a repeat
+	// of the same request harmless, as out_trade_no. Empty: no such field is
+	// known, and a request whose fate is unknown must not be sent again.
+	IdempotencyKey string
+
+	// Repeatable: a repeat is harmless whatever the body holds: it reads, or
+	// it closes the order that the path names.
+	Repeatable bool
+
+	executed []int
+}
+
+// Label names the endpoint in metrics, logs and policies: its template, or
+// "other". The set of labels is closed, and a label holds nothing that a
+// caller sent.
+func (e *Endpoint) Label() string {
+	if e.Template == "" {
+		return other
+	}
+	return e.Template
+}
+
+// MayHaveExecuted reports whether a call that WeChat Pay answered with this
+// status may nevertheless have taken effect, so that the app must ask instead
+// of taking it for failed.
+func (e *Endpoint) MayHaveExecuted(status int) bool {
+	return slices.Contains(e.executed, status)
+}
+
+// newEndpoint returns the row with what holds for every call of its method.
+func newEndpoint(method, template string) *Endpoint {
+	e := &Endpoint{Method: method, Template: template}
+	if reads(method) {
+		e.Repeatable = true
+		return e
+	}
+	e.executed = []int{500, 502, 503}
+	return e
+}
+
+func reads(method string) bool { return method == "GET" || method == "HEAD" }

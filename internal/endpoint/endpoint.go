@@ -1,6 +1,9 @@
 package endpoint
 
-import "slices"
+import (
+	"cmp"
+	"slices"
+)
 
 // other is the label of every call that the table does not know.
 const other = "other"
@@ -31,18 +34,14 @@ type Endpoint struct {
 	// it closes the order that the path names.
 	Repeatable bool
 
+	label    string // the user's, in place of the template
 	executed []int
 }
 
-// Label names the endpoint in metrics, logs and policies: its template, or
-// "other". The set of labels is closed, and a label holds nothing that a
-// caller sent.
-func (e *Endpoint) Label() string {
-	if e.Template == "" {
-		return other
-	}
-	return e.Template
-}
+// Label names the endpoint in metrics and logs: its template, what the user's
+// override calls it, or "other". The set of labels is closed, and a label
+// holds nothing that a caller sent.
+func (e *Endpoint) Label() string { return cmp.Or(e.label, e.Template, other) }
 
 // MayHaveExecuted reports whether a call that WeChat Pay answered with this
 // status may nevertheless have taken effect, so that the app must ask instead

@@ -1,6 +1,7 @@
 package endpoint
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"regexp"
@@ -11,14 +12,20 @@ import (
 // ErrBadOverride is wrapped by every complaint of New about an override.
 var ErrBadOverride = errors.New("bad endpoint override")
 
-// Override changes a row of the table, or adds one. A nil field leaves what
+// Override changes a row of the table, or adds one. A zero field leaves what
 // the table says.
 type Override struct {
 	Method   string // GET, POST, PUT, PATCH or DELETE
 	Template string // as /v3/new-thing/{id}; a variable fills a whole segment
 
-	Unsigned       *bool   // true: successful answers pass without a signature
-	IdempotencyKey *string // body field; "" withdraws the table's claim
+	Label string // in metrics and logs
+
+	// Unsigned: true lets successful answers pass without a signature, false
+	// requires one.
+	Unsigned *bool
+	// IdempotencyKey names the body field that makes a repeat harmless. One
+	// that no body has withdraws the table's claim.
+	IdempotencyKey string
 }
 
 var (
@@ -26,6 +33,7 @@ var (
 	prefixes  = []string{"/v3/", "/hk/v3/", "/brand/"}
 	literal   = regexp.MustCompile(`^([A-Za-z0-9._~!$&'()*+,;=:@-]|%[0-9A-F]{2})+$`)
 	variable  = regexp.MustCompile(`^\{[a-z][a-z0-9_]*\}$`)
+	label     = regexp.MustCompile(`^[A-Za-z0-9._/{}-]{1,128}$`)
 	fieldName = regexp.MustCompile(`^[a-z][a-z0-9_]*$`)
 )
 
@@ -52,9 +60,8 @@ func (o Override) apply(e *Endpoint) {
 	if o.Unsigned != nil {
 		e.Unsigned, e.Statement = *o.Unsigned, false
 	}
-	if o.IdempotencyKey != nil {
-		e.IdempotencyKey = *o.IdempotencyKey
-	}
+	e.label = cmp.Or(o.Label, e.label)
+	e.IdempotencyKey = cmp.Or(o.IdempotencyKey, e.IdempotencyKey)
 }
 
 func (o Override) check() error {
@@ -64,14 +71,17 @@ func (o Override) check() error {
 	if err := checkTemplate(o.Template); err != nil {
 		return err
 	}
-	if o.IdempotencyKey == nil || *o.IdempotencyKey == "" {
+	if o.Label != "" && !label.MatchString(o.Label) {
+		return fmt.Errorf("label %q must be at most 128 of the characters A-Z a-z 0-9 . _ / { } -", o.Label)
+	}
+	if o.IdempotencyKey == "" {
 		return nil
 	}
 	if reads(o.Method) {
 		return errors.New("a GET needs no idempotency key; it may always be repeated")
 	}
-	if !fieldName.MatchString(*o.IdempotencyKey) {
-		return fmt.Errorf("idempotency key %q must be the name of a body field, as out_trade_no", *o.IdempotencyKey)
+	if !fieldName.MatchString(o.IdempotencyKey) {
+		return fmt.Errorf("idempotency key %q must be the name of a body field, as out_trade_no", o.IdempotencyKey)
 	}
 	return nil
 }

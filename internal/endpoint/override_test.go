@@ -10,13 +10,13 @@ import (
 
 func TestOverride(t *testing.T) {
 	t.Parallel()
-	yes, no, key, none := true, false, "out_thing_no", ""
+	yes, no := true, false
 	table := newTable(t,
 		endpoint.Override{Method: "GET", Template: "/v3/new-thing/{id}/file", Unsigned: &yes},
 		endpoint.Override{Method: "GET", Template: "/v3/billdownload/file", Unsigned: &no},
 		endpoint.Override{Method: "GET", Template: "/v3/statements", Unsigned: &yes},
-		endpoint.Override{Method: "POST", Template: "/v3/new-thing/", IdempotencyKey: &key},
-		endpoint.Override{Method: "POST", Template: "/v3/refund/domestic/refunds", IdempotencyKey: &none},
+		endpoint.Override{Method: "POST", Template: "/v3/new-thing/", IdempotencyKey: "out_thing_no"},
+		endpoint.Override{Method: "POST", Template: "/v3/refund/domestic/refunds", Label: "refund"},
 		endpoint.Override{Method: "GET", Template: "/v3/merchant-service/images/{any_name}", Unsigned: &no},
 		endpoint.Override{Method: "PATCH", Template: "/brand/only-a-label"},
 	)
@@ -31,10 +31,10 @@ func TestOverride(t *testing.T) {
 	if e := table.Lookup("GET", "/v3/statements"); !e.Unsigned || e.Statement {
 		t.Errorf("got statement row %+v", e)
 	}
-	if got := table.Lookup("POST", "/v3/new-thing/").IdempotencyKey; got != key {
+	if got := table.Lookup("POST", "/v3/new-thing/").IdempotencyKey; got != "out_thing_no" {
 		t.Errorf("got key %q", got)
 	}
-	if got := table.Lookup("POST", "/v3/refund/domestic/refunds"); got.IdempotencyKey != "" || !got.MayHaveExecuted(429) {
+	if got := table.Lookup("POST", "/v3/refund/domestic/refunds"); got.IdempotencyKey != "out_refund_no" || got.Label() != "refund" {
 		t.Errorf("got refund row %+v", got)
 	}
 	images := table.Lookup("GET", "/v3/merchant-service/images/7")
@@ -51,7 +51,6 @@ func TestOverride(t *testing.T) {
 
 func TestOverrideRefused(t *testing.T) {
 	t.Parallel()
-	key, badKey := "out_trade_no", "a.b"
 	for _, tt := range []struct {
 		name string
 		over endpoint.Override
@@ -69,8 +68,9 @@ func TestOverrideRefused(t *testing.T) {
 		{"pattern", endpoint.Override{Method: "GET", Template: "/v3/a/**?"}, "path segment"},
 		{"query", endpoint.Override{Method: "GET", Template: "/v3/a?b=c"}, "path segment"},
 		{"white space", endpoint.Override{Method: "GET", Template: "/v3/a b"}, "path segment"},
-		{"key of a GET", endpoint.Override{Method: "GET", Template: "/v3/a", IdempotencyKey: &key}, "needs no idempotency key"},
-		{"key that is no field", endpoint.Override{Method: "POST", Template: "/v3/a", IdempotencyKey: &badKey}, "name of a body field"},
+		{"label with white space", endpoint.Override{Method: "GET", Template: "/v3/a", Label: "a b"}, "label"},
+		{"key of a GET", endpoint.Override{Method: "GET", Template: "/v3/a", IdempotencyKey: "out_trade_no"}, "needs no idempotency key"},
+		{"key that is no field", endpoint.Override{Method: "POST", Template: "/v3/a", IdempotencyKey: "a.b"}, "name of a body field"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()

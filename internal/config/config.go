@@ -17,12 +17,13 @@ import (
 // Config is the whole of a config file. Only merchants has no default.
 //
 // Struct tags: yaml is the key; enum lists the texts a field takes; later
-// lists texts that are understood but not in this build; kind:"path" is a file
-// name, relative to the config file; single means that one item may be written
+// lists texts that are understood but not in this build; kind is path or dir for
+// a text that names one, relative to the config file, and public for a
+// reference to what is no secret; single means that one item may be written
 // without a list, and for a list of structs names the key that a bare text
 // sets.
 type Config struct {
-	// The merchants (商户) that wxproxy signs and receives for. At least one.
+	// The merchants (商户) that wxproxy signs and receives for. At least one. Required.
 	Merchants []Merchant `yaml:"merchants"`
 	// From the app to WeChat Pay: the port that signs requests and verifies answers.
 	Outbound Outbound `yaml:"outbound"`
@@ -32,11 +33,14 @@ type Config struct {
 	Admin Admin `yaml:"admin"`
 	// Logs go to standard error.
 	Log Log `yaml:"log"`
-	// Directory for copies of WeChat's platform certificates (平台证书), encrypted as WeChat sent them, so that a restart works while WeChat is unreachable. It is created when absent. Default: none, nothing is kept.
-	StateDir string `yaml:"state_dir" kind:"path"`
+	// Directory for copies of WeChat's platform certificates (平台证书), encrypted as WeChat sent
+	// them, so that a restart works while WeChat is unreachable. It is created when absent.
+	// Default: none, nothing is kept.
+	StateDir string `yaml:"state_dir" kind:"dir"`
 	// How long requests in progress may take to finish after SIGTERM. Default: 25s.
 	ShutdownGrace time.Duration `yaml:"shutdown_grace"`
-	// Corrections to the built-in table of WeChat Pay endpoints, or entries that it lacks. Rarely needed: an endpoint that is not in the table is still signed and verified.
+	// Corrections to the built-in table of WeChat Pay endpoints, or entries that it lacks.
+	// Rarely needed: an endpoint that is not in the table is still signed and verified.
 	Endpoints []Endpoint `yaml:"endpoints"`
 
 	source *source // where the values came from; nil when built in code
@@ -44,11 +48,14 @@ type Config struct {
 
 // Admin is the operators' side. Neither address may be one of the data ports.
 type Admin struct {
-	// Address of /healthz, /readyz and /metrics, which show no personal data: it may be opened to probes and Prometheus. host:port, or unix:/path. Empty: off. Default: 127.0.0.1:9090.
+	// Address of /healthz, /readyz and /metrics, which show no personal data: it may be opened
+	// to probes and Prometheus. host:port, or unix:/path. Empty: off. Default: 127.0.0.1:9090.
 	Listen string `yaml:"listen"`
-	// Address of operator actions: unix:/path, or a loopback host:port, which needs control_token. Default: empty, off.
+	// Address of operator actions: unix:/path, or a loopback host:port, which needs
+	// control_token. Default: empty, off.
 	Control string `yaml:"control"`
-	// Reference to the token that the control port asks for. Required when control is a TCP address.
+	// Reference to the token that the control port asks for. Required when control is a TCP
+	// address.
 	ControlToken Ref `yaml:"control_token"`
 }
 
@@ -65,13 +72,18 @@ type Log struct {
 type Endpoint struct {
 	// HTTP method. Required.
 	Method string `yaml:"method" enum:"GET,POST,PUT,PATCH,DELETE"`
-	// Path template, with {name} for a variable segment, as in /v3/pay/transactions/id/{transaction_id}. Required.
+	// Path template, with {name} for a variable segment, as in
+	// /v3/pay/transactions/id/{transaction_id}. Required.
 	Path string `yaml:"path"`
 	// Label of the endpoint in metrics and logs. Default: the table's label, or the template.
 	Label string `yaml:"label"`
-	// true: WeChat does not sign answers of this endpoint, so they pass unverified and are marked so. false: they must be signed. Default: what the table says; signed when it is not in the table.
+	// true: WeChat does not sign answers of this endpoint, so they pass unverified and are
+	// marked so. false: they must be signed. Default: what the table says; signed when it is
+	// not in the table.
 	Unsigned *bool `yaml:"unsigned"`
-	// Name of the body field that makes a repeated request harmless, as in out_trade_no; such a request may be retried. Default: what the table says; none when it is not in the table.
+	// Name of the body field that makes a repeated request harmless, as in out_trade_no; such
+	// a request may be retried. Default: what the table says; none when it is not in the
+	// table.
 	IdempotencyKey string `yaml:"idempotency_key"`
 }
 
@@ -81,7 +93,7 @@ type Size int64
 // String writes s with the largest binary unit that divides it.
 func (s Size) String() string {
 	for _, u := range sizeUnits {
-		if u.binary && s != 0 && int64(s)%u.bytes == 0 {
+		if u.binary && s > 0 && int64(s)%u.bytes == 0 {
 			return strconv.FormatInt(int64(s)/u.bytes, 10) + u.name
 		}
 	}

@@ -7,21 +7,27 @@ type Ref = secret.Ref
 
 // Merchant is one merchant account (商户号) and where its keys are.
 type Merchant struct {
-	// Alias of the merchant, in headers, metrics and logs. Lower-case letters, digits, - and _, at most 32. Required, unique.
+	// Alias of the merchant, in headers, metrics and logs. Lower-case letters, digits, - and
+	// _, at most 32. Required, unique.
 	Name string `yaml:"name"`
-	// Merchant number (商户号), 8 to 10 digits. Required unless certificate is given, which contains it.
+	// Merchant number (商户号), 8 to 10 digits. Required unless certificate is given, which
+	// contains it.
 	MchID string `yaml:"mchid"`
-	// Reference to the merchant API certificate (商户API证书, apiclient_cert.pem). The serial number and mchid are read from it. Required unless serial_no is given.
-	Certificate Ref `yaml:"certificate"`
-	// Serial number of the merchant API certificate (商户API证书序列号) in hexadecimal. Required unless certificate is given; when both are given they must agree.
+	// Reference to the merchant API certificate (商户API证书, apiclient_cert.pem). The serial
+	// number and mchid are read from it. Required unless serial_no is given.
+	Certificate Ref `yaml:"certificate" kind:"public"`
+	// Serial number of the merchant API certificate (商户API证书序列号) in hexadecimal. Required
+	// unless certificate is given; when both are given they must agree.
 	SerialNo string `yaml:"serial_no"`
 	// Reference to the merchant API private key (商户API私钥, apiclient_key.pem). Required.
 	PrivateKey Ref `yaml:"private_key"`
 	// Reference to the APIv3 key (APIv3密钥), 32 bytes. Required.
 	APIv3Key Ref `yaml:"apiv3_key"`
-	// Reference to the APIv3 key that was valid before, tried when the current one cannot decrypt. Set it while you change the key. Default: none.
+	// Reference to the APIv3 key that was valid before, tried when the current one cannot
+	// decrypt. Set it while you change the key. Default: none.
 	APIv3KeyPrevious Ref `yaml:"apiv3_key_previous"`
-	// Reference to the APIv2 key (APIv2密钥), for the HMAC signatures of pay score and coupons only. Default: none.
+	// Reference to the APIv2 key (APIv2密钥), for the HMAC signatures of pay score and coupons
+	// only. Default: none.
 	APIv2Key Ref `yaml:"apiv2_key"`
 	// How we know that an answer or a notify comes from WeChat Pay.
 	Platform Platform `yaml:"platform"`
@@ -31,11 +37,13 @@ type Merchant struct {
 // certificates may both be active: WeChat's switch from one to the other is
 // gradual, in both directions.
 type Platform struct {
-	// Reference to the WeChat Pay public key (微信支付公钥, pub_key.pem). Given together with public_key_id. Default: none.
-	PublicKey Ref `yaml:"public_key"`
+	// Reference to the WeChat Pay public key (微信支付公钥, pub_key.pem). Given together with
+	// public_key_id. Default: none.
+	PublicKey Ref `yaml:"public_key" kind:"public"`
 	// ID of the WeChat Pay public key (微信支付公钥ID), PUB_KEY_ID_…. Default: none.
 	PublicKeyID string `yaml:"public_key_id"`
-	// Platform certificates (平台证书): auto downloads and rotates them, and quietly stops when WeChat says that the merchant has none; off needs public_key. Default: auto.
+	// Platform certificates (平台证书): auto downloads and rotates them, and quietly stops when
+	// WeChat says that the merchant has none; off needs public_key. Default: auto.
 	Certificates string `yaml:"certificates" enum:"auto,off"`
 }
 

@@ -10,9 +10,11 @@ const MaxRouteTimeout = 4500 * time.Millisecond
 
 // Notify is the port that WeChat Pay calls. It serves nothing but the routes.
 type Notify struct {
-	// Address for WeChat Pay, or for the ingress before us. host:port or unix:/path. Default: 127.0.0.1:8443 when there are routes, else off.
+	// Address for WeChat Pay, or for the ingress before us. host:port or unix:/path. Default:
+	// 127.0.0.1:8443 when there are routes, else off.
 	Listen string `yaml:"listen"`
-	// How the public reaches this port, as in https://pay.example.com; fills notify_url in orders that leave it out. Default: none, nothing is filled in.
+	// How the public reaches this port, as in https://pay.example.com; fills notify_url in
+	// orders that leave it out. Default: none, nothing is filled in.
 	PublicURL string `yaml:"public_url"`
 	// TLS of this port.
 	TLS NotifyTLS `yaml:"tls"`
@@ -22,7 +24,8 @@ type Notify struct {
 	TrustedProxies []netip.Prefix `yaml:"trusted_proxies"`
 	// Bound on all notifies together. Default: 200 a second, burst 400.
 	Rate Rate `yaml:"rate"`
-	// Bound on failed verifications of one source; genuine notifies are never charged. Default: 1 a second, burst 20.
+	// Bound on failed verifications of one source; genuine notifies are never charged.
+	// Default: 1 a second, burst 20.
 	Failures Rate `yaml:"failures"`
 	// Largest notify. Default: 1MiB.
 	Limit Size `yaml:"limit"`
@@ -46,26 +49,33 @@ type Route struct {
 	Merchant string `yaml:"merchant"`
 	// Aliases of several merchants, or all. Whose key verifies and decrypts a notify, his it is.
 	Merchants []string `yaml:"merchants" single:"text"`
-	// Event types, as in TRANSACTION.SUCCESS; a last * stands for the rest, as in TRANSACTION.*. Default: all.
+	// Event types, as in TRANSACTION.SUCCESS; a last * stands for the rest, as in
+	// TRANSACTION.*. Default: all.
 	Events []string `yaml:"events"`
-	// URL of the app. One that is not loopback needs webhook_secret or client_tls: whoever reaches the app could say "paid". Required.
+	// URL of the app. One that is not loopback needs webhook_secret or client_tls: whoever
+	// reaches the app could say "paid". Required.
 	To string `yaml:"to"`
-	// What the app gets: envelope (the notify with its resource decrypted), resource (the decrypted object alone), raw (WeChat's bytes and headers, verified), or cloudevents. Default: envelope.
+	// What the app gets: envelope (the notify with its resource decrypted), resource (the
+	// decrypted object alone), raw (WeChat's bytes and headers, verified), or cloudevents.
+	// Default: envelope.
 	Body string `yaml:"body" enum:"envelope,resource,raw,cloudevents"`
-	// When WeChat Pay is told that the notify is taken. app: when the app has answered 2xx. Default: app.
+	// When WeChat Pay is told that the notify is taken. app: when the app has answered 2xx.
+	// Default: app.
 	Ack string `yaml:"ack" enum:"app" later:"inbox"`
-	// Reference to a Standard Webhooks secret (whsec_…) that signs deliveries to the app. Default: none.
+	// Reference to a Standard Webhooks secret (whsec_…) that signs deliveries to the app.
+	// Default: none.
 	WebhookSecret Ref `yaml:"webhook_secret"`
 	// Our side of mutual TLS with the app. Default: none.
 	ClientTLS ClientTLS `yaml:"client_tls"`
-	// Time for the app to answer, at most 4.5s: WeChat waits 5s. Default: 0, the budget of the event family.
+	// Time for the app to answer, at most 4.5s: WeChat waits 5s. Default: 0, the budget of the
+	// event family.
 	Timeout time.Duration `yaml:"timeout"`
 }
 
 // ClientTLS is what we show to an app, and whom we believe.
 type ClientTLS struct {
 	// Reference to our client certificate, PEM. Given together with private_key.
-	Certificate Ref `yaml:"certificate"`
+	Certificate Ref `yaml:"certificate" kind:"public"`
 	// Reference to its private key, PEM.
 	PrivateKey Ref `yaml:"private_key"`
 	// PEM file of the certificates that may sign the app's. Default: the system's.

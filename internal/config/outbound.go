@@ -7,19 +7,26 @@ import (
 
 // Outbound is the port that apps call instead of api.mch.weixin.qq.com.
 type Outbound struct {
-	// Where apps reach us: one address or a list, each host:port, unix:/path, or {address, merchant}. An address that is not loopback needs unsafe_listen. Default: 127.0.0.1:8080.
+	// Where apps reach us: one address or a list, each host:port, unix:/path, or {address,
+	// merchant}. An address that is not loopback needs unsafe_listen. Default: 127.0.0.1:8080.
 	Listen []Listener `yaml:"listen" single:"address"`
-	// Allow addresses that other machines can reach. Whoever reaches the port can ask for a signature, so callers are required. Default: false.
+	// Allow addresses that other machines can reach. Whoever reaches the port can ask for a
+	// signature, so callers are required. Default: false.
 	UnsafeListen bool `yaml:"unsafe_listen"`
 	// Permissions of Unix sockets, in octal. Default: 0660.
 	SocketMode fs.FileMode `yaml:"socket_mode"`
-	// WeChat Pay's addresses, the first preferred, the others for failover. http:// only for loopback (the simulator). Default: https://api.mch.weixin.qq.com and https://api2.mch.weixin.qq.com.
+	// WeChat Pay's addresses, the first preferred, the others for failover. http:// only for
+	// loopback (the simulator). Default: https://api.mch.weixin.qq.com and
+	// https://api2.mch.weixin.qq.com.
 	Upstreams []string `yaml:"upstreams"`
-	// PEM file of certificates to trust for upstreams besides the system's, for tests and TLS gateways. Default: none.
+	// PEM file of certificates to trust for upstreams besides the system's, for tests and TLS
+	// gateways. Default: none.
 	UpstreamCA string `yaml:"upstream_ca" kind:"path"`
-	// Host names, without port, under which apps may call us; others are refused. Default: loopback names, the hosts of listen and of upstreams.
+	// Host names, without port, under which apps may call us; others are refused. Default:
+	// loopback names, the hosts of listen and of upstreams.
 	Hosts []string `yaml:"hosts"`
-	// Who may call, and what. Default: none, whoever reaches a loopback address or the socket may do everything.
+	// Who may call, and what. Default: none, whoever reaches a loopback address or the socket
+	// may do everything.
 	Callers []Caller `yaml:"callers"`
 	// Bounds on sizes and rates.
 	Limits Limits `yaml:"limits"`
@@ -33,7 +40,8 @@ type Outbound struct {
 type Listener struct {
 	// host:port or unix:/path. Required.
 	Address string `yaml:"address"`
-	// Alias of the merchant that signs for requests at this address when the Wxproxy-Merchant header is absent. Default: the only merchant, or none.
+	// Alias of the merchant that signs for requests at this address when the Wxproxy-Merchant
+	// header is absent. Default: the only merchant, or none.
 	Merchant string `yaml:"merchant"`
 }
 
@@ -47,7 +55,8 @@ type Caller struct {
 	UID *int `yaml:"uid"`
 	// Aliases of the merchants this caller may use. Default: all.
 	Merchants []string `yaml:"merchants"`
-	// Requests this caller may make, as "METHOD /path". The method * is any, a segment * is any one segment, a last segment ** is the rest. Default: all.
+	// Requests this caller may make, as "METHOD /path". The method * is any, a segment * is
+	// any one segment, a last segment ** is the rest. Default: all.
 	Allow []string `yaml:"allow"`
 	// Local endpoints this caller may use. Default: none.
 	Endpoints []string `yaml:"endpoints" enum:"pay-params,sign,encrypt,decrypt,verify"`
@@ -57,7 +66,8 @@ type Caller struct {
 type Limits struct {
 	// Largest request body. Default: 8MiB.
 	Request Size `yaml:"request"`
-	// Largest answer that is verified in memory; downloads stream and do not count. Default: 8MiB.
+	// Largest answer that is verified in memory; downloads stream and do not count. Default:
+	// 8MiB.
 	Response Size `yaml:"response"`
 	// Memory for the bodies of all requests together. Default: 64MiB.
 	InFlight Size `yaml:"in_flight"`

@@ -1,0 +1,57 @@
+package config
+
+import (
+	"fmt"
+	"regexp"
+	"strings"
+)
+
+var (
+	bodyField   = regexp.MustCompile(`^[a-z][a-z0-9_]{0,63}$`)
+	metricLabel = regexp.MustCompile(`^[!-~]{1,128}$`)
+	anyVariable = regexp.MustCompile(`\{[^/]*\}`)
+)
+
+func (k *checker) admin() {
+	a := k.c.Admin
+	if a.Listen != "" {
+		k.address("admin.listen", a.Listen)
+	}
+	if a.Control == "" {
+		if !a.ControlToken.IsZero() {
+			k.fault("admin.control_token", "is given, and the control port is off", "give admin.control, or remove the token")
+		}
+		return
+	}
+	if !k.address("admin.control", a.Control) {
+		return
+	}
+	switch {
+	case !IsLoopback(a.Control):
+		k.fault("admin.control", "is reachable from other machines", "use unix:/path, or 127.0.0.1 with control_token")
+	case !strings.HasPrefix(a.Control, unixPrefix) && a.ControlToken.IsZero():
+		k.fault("admin.control_token", "is missing: every user of this machine can reach admin.control", "write control_token: file:PATH or env:NAME, or use unix:/path")
+	}
+}
+
+func (k *checker) endpoints() {
+	seen := map[string]string{}
+	for i, e := range k.c.Endpoints {
+		key := fmt.Sprintf("endpoints[%d]", i)
+		if e.Method == "" {
+			k.fault(join(key, "method"), "is missing", "write the HTTP method, as in GET")
+		}
+		if e.Path == "" {
+			k.fault(join(key, "path"), "is missing", "write the path template, as in /v3/pay/transactions/id/{transaction_id}")
+		} else if err := checkTemplate(e.Path); err != nil {
+			k.fault(join(key, "path"), err.Error(), "write the path template, as in /v3/pay/transactions/id/{transaction_id}")
+		}
+		if e.Label != "" && !metricLabel.MatchString(e.Label) {
+			k.fault(join(key, "label"), "is not a label", "use 1 to 128 visible ASCII characters, without spaces")
+		}
+		if e.IdempotencyKey != "" && !bodyField.MatchString(e.IdempotencyKey) {
+			k.fault(join(key, "idempotency_key"), "is not a field name", "write the name of the body field, as in out_trade_no")
+		}
+		k.unique(seen, join(key, "path"), e.Method+" "+anyVariable.ReplaceAllString(e.Path, "{}"), "keep one entry for each method and path")
+	}
+}

@@ -1,0 +1,56 @@
+package config
+
+import (
+	"fmt"
+	"io/fs"
+	"os"
+	"reflect"
+	"runtime"
+)
+
+// For every user of the machine.
+const (
+	othersRead  fs.FileMode = 0o004
+	othersWrite fs.FileMode = 0o002
+)
+
+// Warnings reports what is allowed but hardly meant, such as a private key
+// that every user of the machine can read.
+func (c *Config) Warnings() []Fault {
+	k := &checker{c: c}
+	k.readableSecrets()
+	if c.Outbound.SocketMode&othersWrite != 0 && len(c.Outbound.Callers) == 0 && anySocket(c.Outbound.Listen) {
+		k.fault("outbound.socket_mode", "lets every user of this machine ask for signatures", "write 0660, or list outbound.callers")
+	}
+	if c.Notify.Listen != "" && len(c.Notify.Routes) == 0 {
+		k.fault("notify.listen", "is open and there are no routes: every notify is answered 503", "add notify.routes, or remove it")
+	}
+	for i, p := range c.Notify.TrustedProxies {
+		if p.Bits() == 0 {
+			k.fault(fmt.Sprintf("notify.trusted_proxies[%d]", i), "believes X-Forwarded-For of anyone", "list the networks of your own proxies")
+		}
+	}
+	for i, e := range c.Endpoints {
+		if e.Unsigned != nil && *e.Unsigned {
+			k.fault(fmt.Sprintf("endpoints[%d].unsigned", i), "lets answers of this endpoint pass unverified", "remove it unless WeChat Pay really does not sign them")
+		}
+	}
+	return k.faults.sorted()
+}
+
+// readableSecrets looks at files that hold secrets; certificates and public
+// keys may be read by all.
+func (k *checker) readableSecrets() {
+	if runtime.GOOS == "windows" { // permission bits say nothing there
+		return
+	}
+	everything(reflect.ValueOf(k.c).Elem(), "", func(key string, v reflect.Value, tag reflect.StructTag) {
+		ref, ok := v.Interface().(Ref)
+		if !ok || ref.Scheme != "file" || tag.Get("kind") == "public" {
+			return
+		}
+		if info, err := os.Stat(ref.Target); err == nil && info.Mode()&othersRead != 0 {
+			k.fault(key, ref.Target+" can be read by every user of this machine", "chmod 600, owned by the user that runs wxproxy")
+		}
+	})
+}

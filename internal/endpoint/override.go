@@ -58,7 +58,8 @@ func (t *Table) override(overrides []Override) error {
 
 func (o Override) apply(e *Endpoint) {
 	if o.Unsigned != nil {
-		e.Unsigned, e.Statement = *o.Unsigned, false
+		e.Unsigned = *o.Unsigned
+		e.Statement = e.Statement && !e.Unsigned
 	}
 	e.label = cmp.Or(o.Label, e.label)
 	e.IdempotencyKey = cmp.Or(o.IdempotencyKey, e.IdempotencyKey)

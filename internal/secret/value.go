@@ -6,6 +6,7 @@
 package secret
 
 import (
+	"bytes"
 	"crypto/subtle"
 	"fmt"
 	"log/slog"
@@ -17,24 +18,38 @@ const redacted = "REDACTED"
 // the only way to the content, so that a reader can find each use.
 //
 // The zero Value is empty. A Value must not be changed after it was made.
-type Value struct{ b []byte }
+type Value struct {
+	// A closure, because fmt cannot call methods of a Value in an unexported
+	// field of another struct and prints what it finds there: bytes in full,
+	// of a function only the address.
+	get func() []byte
+}
 
 // NewValue takes ownership of b.
-func NewValue(b []byte) Value { return Value{b: b} }
+func NewValue(b []byte) Value { return Value{get: func() []byte { return b }} }
 
 // Bytes returns the secret itself. The caller must neither change nor keep it
 // beyond its use.
-func (v Value) Bytes() []byte { return v.b }
+func (v Value) Bytes() []byte {
+	if v.get == nil {
+		return nil
+	}
+	return v.get()
+}
+
+// Trimmed returns the secret without white space around it, for texts such as
+// tokens and APIv3 keys that editors end with a newline. It shares v's memory.
+func (v Value) Trimmed() Value { return NewValue(bytes.TrimSpace(v.Bytes())) }
 
 // IsZero reports whether there is no secret.
-func (v Value) IsZero() bool { return len(v.b) == 0 }
+func (v Value) IsZero() bool { return len(v.Bytes()) == 0 }
 
 // Equal compares in constant time for values of equal length.
-func (v Value) Equal(o Value) bool { return subtle.ConstantTimeCompare(v.b, o.b) == 1 }
+func (v Value) Equal(o Value) bool { return subtle.ConstantTimeCompare(v.Bytes(), o.Bytes()) == 1 }
 
 // Clear overwrites the content. Go may have copied it before; this shortens
 // the time in memory, it does not promise its end.
-func (v Value) Clear() { clear(v.b) }
+func (v Value) Clear() { clear(v.Bytes()) }
 
 // String implements fmt.Stringer.
 func (Value) String() string { return redacted }

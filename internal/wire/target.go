@@ -57,11 +57,26 @@ func checkSegment(s string) error {
 		if i+2 >= len(s) || notHex(rune(s[i+1])) || notHex(rune(s[i+2])) {
 			return fmt.Errorf("%w: broken percent-encoding in the path", ErrTarget)
 		}
+		if escape := strings.ToLower(s[i+1 : i+3]); escape < "20" || escape == "7f" {
+			return fmt.Errorf("%w: encoded control character in the path", ErrTarget)
+		}
 		i += 2
 	}
-	dots := strings.ReplaceAll(strings.ToLower(s), "%2e", ".")
-	if dots == "." || dots == ".." {
+	if hasDots(s) {
 		return fmt.Errorf("%w: dot segment in the path", ErrTarget)
 	}
 	return nil
+}
+
+// hasDots finds a dot segment in what a segment becomes for a reader that
+// unescapes before it splits, or that drops what follows a semicolon.
+func hasDots(s string) bool {
+	s = strings.NewReplacer("%2e", ".", "%2f", "/", "%5c", "/", "%3b", ";").Replace(strings.ToLower(s))
+	for part := range strings.SplitSeq(s, "/") {
+		part, _, _ = strings.Cut(part, ";")
+		if part == "." || part == ".." {
+			return true
+		}
+	}
+	return false
 }

@@ -87,10 +87,11 @@ func (s Stamp) Fresh(now int64) bool {
 	return skew > -WindowSeconds && skew < WindowSeconds
 }
 
-// isTimestamp accepts plain decimal digits; twelve reach beyond year 30000, so
-// that differences cannot overflow.
+// isTimestamp accepts plain decimal digits without leading zeros, since a
+// reader that signs the number and one that signs the text would differ over
+// them; twelve reach beyond year 30000, so that differences cannot overflow.
 func isTimestamp(v string) bool {
-	if len(v) == 0 || len(v) > 12 {
+	if len(v) == 0 || len(v) > 12 || v[0] == '0' {
 		return false
 	}
 	for i := range len(v) {

@@ -38,7 +38,7 @@ func ParseAuthorization(s string) (Authorization, error) {
 		return Authorization{}, fmt.Errorf("%w: longer than %d bytes", ErrAuthorization, maxAuthorization)
 	}
 	scheme, rest, ok := strings.Cut(s, " ")
-	if !ok || !strings.HasPrefix(scheme, "WECHATPAY") {
+	if !ok || !strings.HasPrefix(scheme, "WECHATPAY") || strings.IndexFunc(scheme, notSchemeChar) >= 0 {
 		return Authorization{}, fmt.Errorf("%w: no WECHATPAY scheme", ErrAuthorization)
 	}
 	a := Authorization{Scheme: scheme}
@@ -77,3 +77,5 @@ func authorizationField(part string) (name, value string, err error) {
 	}
 	return name, value, nil
 }
+
+func notSchemeChar(r rune) bool { return r != '-' && notAlphanumeric(r) }

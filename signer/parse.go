@@ -19,6 +19,10 @@ var (
 	ErrSerial = errors.New("not the serial number of a merchant API certificate")
 )
 
+// maxSerialDigits is RFC 5280's bound of 20 bytes. The same number written in
+// decimal, a common mistake, is longer.
+const maxSerialDigits = 40
+
 // ParsePrivateKey reads a PEM private key: PKCS#8, as WeChat Pay's tool writes
 // apiclient_key.pem, or PKCS#1.
 func ParsePrivateKey(text []byte) (*rsa.PrivateKey, error) {
@@ -34,11 +38,7 @@ func ParsePrivateKey(text []byte) (*rsa.PrivateKey, error) {
 		if block.Headers["DEK-Info"] != "" {
 			return nil, fmt.Errorf("%w: it is protected by a passphrase; decrypt it first (openssl pkey -in KEY -out NEW)", ErrPrivateKey)
 		}
-		key, err := x509.ParsePKCS1PrivateKey(block.Bytes)
-		if err != nil {
-			return nil, fmt.Errorf("%w: the RSA PRIVATE KEY block is damaged", ErrPrivateKey)
-		}
-		return key, nil
+		return parsePKCS1(block.Bytes)
 	case "ENCRYPTED PRIVATE KEY":
 		return nil, fmt.Errorf("%w: it is protected by a passphrase; decrypt it first (openssl pkey -in KEY -out NEW)", ErrPrivateKey)
 	case "CERTIFICATE":
@@ -48,6 +48,18 @@ func ParsePrivateKey(text []byte) (*rsa.PrivateKey, error) {
 	default:
 		return nil, fmt.Errorf("%w: PEM block of another type; expected PRIVATE KEY", ErrPrivateKey)
 	}
+}
+
+// parsePKCS1 names the opposite mistake of the one that parsePKCS8 names.
+func parsePKCS1(der []byte) (*rsa.PrivateKey, error) {
+	key, err := x509.ParsePKCS1PrivateKey(der)
+	if err != nil {
+		if _, err := x509.ParsePKCS8PrivateKey(der); err == nil {
+			return nil, fmt.Errorf("%w: PKCS#8 content labelled RSA PRIVATE KEY; label it PRIVATE KEY", ErrPrivateKey)
+		}
+		return nil, fmt.Errorf("%w: the RSA PRIVATE KEY block is damaged", ErrPrivateKey)
+	}
+	return key, nil
 }
 
 // parsePKCS8 names the mistake of putting PKCS#1 bytes under a PKCS#8 label,
@@ -71,8 +83,8 @@ func checkCertificateSerial(s string) error {
 	if strings.HasPrefix(s, wire.PublicKeyIDPrefix) {
 		return fmt.Errorf("%w: %s… is the ID of WeChat Pay's public key; take the serial number of apiclient_cert.pem", ErrSerial, wire.PublicKeyIDPrefix)
 	}
-	if err := wire.CheckSerial(s); err != nil {
-		return fmt.Errorf("%w: expected up to 40 hexadecimal digits (openssl x509 -in apiclient_cert.pem -noout -serial)", ErrSerial)
+	if wire.CheckSerial(s) != nil || len(wire.CanonicalSerial(s)) > maxSerialDigits {
+		return fmt.Errorf("%w: expected up to 40 hexadecimal digits, not the decimal form (openssl x509 -in apiclient_cert.pem -noout -serial)", ErrSerial)
 	}
 	return nil
 }

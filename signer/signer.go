@@ -15,6 +15,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/wechatpay-apiv3/wechatpay-go/core/auth"
@@ -47,6 +48,12 @@ var _ auth.Signer = (*Signer)(nil)
 
 // New checks the credential. The zero now means time.Now.
 func New(c Credential, now func() time.Time) (*Signer, error) {
+	if err := checkMchID(c.MchID); err != nil {
+		return nil, err
+	}
+	if c.Key == nil {
+		return nil, errors.New("merchant has no key")
+	}
 	pub, ok := c.Key.Public().(*rsa.PublicKey)
 	if !ok {
 		return nil, fmt.Errorf("merchant key is a %T, not RSA", c.Key.Public())
@@ -57,6 +64,7 @@ func New(c Credential, now func() time.Time) (*Signer, error) {
 	if err := checkCertificateSerial(c.Serial); err != nil {
 		return nil, err
 	}
+	c.Serial = strings.ToUpper(c.Serial) // the header has it in upper case
 	if now == nil {
 		now = time.Now
 	}
@@ -75,9 +83,12 @@ func (s *Signer) Public() crypto.PublicKey { return s.credential.Key.Public() }
 // Authorization makes the header value for one request: target is the escaped
 // path and raw query as they will stand on the wire, body the text that APIv3
 // has signed (of an upload, its meta part). Timestamp and nonce are new each
-// time and never the caller's, so that nobody can have a message of his own
-// choice signed.
+// time and never the caller's, and method and target are one line each, so that
+// nobody can have a message of his own choice signed.
 func (s *Signer) Authorization(method, target string, body []byte) (string, error) {
+	if !isMethod(method) || !isTarget(target) {
+		return "", fmt.Errorf("%w: method or target cannot stand in a request line", ErrSigning)
+	}
 	timestamp, nonce := wire.FormatTimestamp(s.now().Unix()), newNonce()
 	signature, err := s.sign(wire.RequestMessage(method, target, timestamp, nonce, body))
 	if err != nil {
@@ -131,3 +142,35 @@ func (s *Signer) sign(message []byte) (string, error) {
 
 // newNonce has 26 characters of A-Z2-7 with at least 128 random bits.
 func newNonce() string { return rand.Text() }
+
+// checkMchID keeps the header's quotes closed and its fields apart.
+func checkMchID(s string) error {
+	if s == "" || len(s) > 32 {
+		return errors.New("merchant ID must have 1 to 32 digits")
+	}
+	for i := range len(s) {
+		if s[i] < '0' || s[i] > '9' {
+			return errors.New("merchant ID must have digits only")
+		}
+	}
+	return nil
+}
+
+func isMethod(s string) bool {
+	for i := range len(s) {
+		if c := s[i] | 0x20; c < 'a' || c > 'z' {
+			return false
+		}
+	}
+	return s != ""
+}
+
+// isTarget accepts origin form in visible ASCII, which net/http writes as it is.
+func isTarget(s string) bool {
+	for i := range len(s) {
+		if s[i] <= ' ' || s[i] >= 0x7f {
+			return false
+		}
+	}
+	return strings.HasPrefix(s, "/")
+}

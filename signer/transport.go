@@ -14,7 +14,7 @@ var ErrNoSigner = errors.New("request has no signer")
 // innermost transport of ours: nothing touches a request after it was signed,
 // and a request that is sent twice is signed twice.
 type Transport struct {
-	Base http.RoundTripper
+	Base http.RoundTripper // must be set: no default may add a proxy or follow anything
 }
 
 var _ http.RoundTripper = (*Transport)(nil)
@@ -40,12 +40,23 @@ func (t *Transport) RoundTrip(r *http.Request) (*http.Response, error) {
 		closeBody(r)
 		return nil, ErrNoSigner
 	}
-	authorization, err := o.signer.Authorization(r.Method, r.URL.RequestURI(), o.body)
+	method := r.Method
+	if method == "" {
+		method = http.MethodGet // what net/http writes on the wire for it
+	}
+	if r.URL == nil {
+		closeBody(r)
+		return nil, fmt.Errorf("%w: request has no URL", ErrSigning)
+	}
+	authorization, err := o.signer.Authorization(method, r.URL.RequestURI(), o.body)
 	if err != nil {
 		closeBody(r)
 		return nil, fmt.Errorf("authorising: %w", err)
 	}
 	signed := r.Clone(r.Context())
+	if signed.Header == nil {
+		signed.Header = make(http.Header)
+	}
 	signed.Header.Set("Authorization", authorization)
 	return t.Base.RoundTrip(signed)
 }

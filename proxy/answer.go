@@ -1,0 +1,180 @@
+package proxy
+
+import (
+	"context"
+	"crypto/sha1" //nolint:gosec // WeChat Pay names statements by SHA-1 and signs that name
+	"encoding/hex"
+	"errors"
+	"io"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/wxproxy/wxproxy/internal/wire"
+	"github.com/wxproxy/wxproxy/verifier"
+)
+
+// What Wxproxy-Verified says.
+const (
+	verifiedTrue     = "true"     // the signature was checked
+	verifiedUnsigned = "unsigned" // the table says such answers never are signed
+	verifiedFalse    = "false"    // an error status without a valid signature
+)
+
+// respond verifies WeChat Pay's answer before anything else looks at it, and
+// hands it to the app.
+func (o *Outbound) respond(ctx context.Context, w http.ResponseWriter, x *exchange) *failure {
+	defer func() { _ = x.answer.Body.Close() }()
+	if x.endpoint.Unsigned && isSuccess(x.answer.StatusCode) {
+		x.verified = verifiedUnsigned
+		return o.stream(w, x)
+	}
+	body, held, err := o.inFlight.read(x.answer.Body, x.answer.ContentLength, o.limits.Response)
+	x.held += held
+	f := o.readFailure(ctx, err)
+	if f == nil {
+		f = o.verify(ctx, x, body)
+	}
+	if f != nil {
+		o.writeFailure(w, x, f)
+		return f
+	}
+	o.writeHeader(w, x)
+	w.Header().Set("Content-Length", strconv.Itoa(len(body)))
+	if !bodyAllowed(x.answer.StatusCode) {
+		w.Header().Del("Content-Length")
+	}
+	limitWrite(w, o.now().Add(o.timeout))
+	w.WriteHeader(x.answer.StatusCode)
+	if _, err := w.Write(body); err != nil && !errors.Is(err, http.ErrBodyNotAllowed) {
+		return fail(reasonClientGone, "the answer could not be delivered").because(err)
+	}
+	return nil
+}
+
+func (o *Outbound) readFailure(ctx context.Context, err error) *failure {
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, errTooLarge):
+		return fail(ReasonTooLarge, "the answer is larger than outbound.limits.response (%d bytes)", o.limits.Response).because(err)
+	case errors.Is(err, errBudget):
+		return fail(ReasonBusy, "outbound.limits.in_flight (%d bytes) is used up; try again", o.inFlight.limit).because(err)
+	case errors.Is(context.Cause(ctx), context.Canceled):
+		return fail(reasonClientGone, "the caller went away").because(err)
+	case ctx.Err() != nil:
+		return fail(ReasonTimeout, "%v (outbound.timeout is %s)", ErrTimeout, o.timeout).because(err)
+	default:
+		return fail(ReasonBroken, "%v in the middle of the answer", ErrBroken).because(err)
+	}
+}
+
+// verify checks the answer over its raw bytes. Error statuses come unsigned
+// and pass, marked; everything else must be signed, redirects too.
+func (o *Outbound) verify(ctx context.Context, x *exchange, body []byte) *failure {
+	err := o.checkSignature(ctx, x, body)
+	switch {
+	case err == nil:
+		x.verified = verifiedTrue
+		return nil
+	case x.answer.StatusCode >= 400:
+		x.verified = verifiedFalse
+		return nil
+	case errors.Is(err, verifier.ErrProbe):
+		return fail(ReasonProbe, "WeChat Pay sent a signature probe (a wrong signature on purpose, to see that it is refused); repeat the call").because(err)
+	case errors.Is(err, verifier.ErrUnsigned):
+		return fail(ReasonUnsigned, "the answer (status %d) has no signature; is outbound.upstreams WeChat Pay, and does nothing in between strip headers?", x.answer.StatusCode).because(err)
+	case errors.Is(err, verifier.ErrStale):
+		return fail(ReasonStale, "the answer's %v", err).because(err)
+	case errors.Is(err, verifier.ErrSerialUnknown):
+		return fail(ReasonSerialUnknown, "the answer is signed with key %s, which merchant %s does not trust: %v",
+			outside(x.answer.Header.Get(wire.HeaderSerial)), x.merchant.Name, err).because(err)
+	case errors.Is(err, verifier.ErrKeysUnavailable):
+		return fail(ReasonKeysNotRefreshed, "the answer is signed with key %s, which is not known yet, and the platform certificates could not be refreshed",
+			outside(x.answer.Header.Get(wire.HeaderSerial))).because(err)
+	default:
+		return fail(ReasonSignature, "the answer's signature does not hold: the bytes were changed, or are not from WeChat Pay").because(err)
+	}
+}
+
+func (o *Outbound) checkSignature(ctx context.Context, x *exchange, body []byte) error {
+	stamp, err := verifier.Stamp(x.answer.Header, o.now())
+	if err != nil {
+		return err
+	}
+	if x.answer.StatusCode >= 400 {
+		// An error is handed on either way: no refresh for its sake.
+		if _, known := x.merchant.Find(stamp.Serial); !known {
+			return verifier.ErrSerialUnknown
+		}
+	}
+	signed := body
+	if x.endpoint.Statement && isSuccess(x.answer.StatusCode) {
+		if signed, err = statementText(x.answer.Header, body); err != nil {
+			return err
+		}
+	}
+	return verifier.Verify(ctx, x.merchant.AnswerKeys, stamp, signed)
+}
+
+// statementText is what is signed of a statement: its SHA-1, as the header
+// gives it, in a JSON text. The file itself must have that hash.
+func statementText(h http.Header, body []byte) ([]byte, error) {
+	promised := h.Get(wire.HeaderStatementSHA1)
+	sum := sha1.Sum(body) //nolint:gosec // see the import
+	if !strings.EqualFold(promised, hex.EncodeToString(sum[:])) {
+		return nil, verifier.ErrSignature
+	}
+	return []byte(`{"sha1":"` + promised + `"}`), nil
+}
+
+func (o *Outbound) writeHeader(w http.ResponseWriter, x *exchange) {
+	h := w.Header()
+	answerHeaders(h, x.answer.Header)
+	h.Set(headerRequestID, x.id)
+	h.Set(headerVerified, x.verified)
+	h.Set(headerMerchant, x.merchant.Name)
+	h.Set(headerAttempts, strconv.Itoa(x.attempts))
+	if x.endpoint.MayHaveExecuted(x.answer.StatusCode) {
+		h.Set(headerResult, "unknown")
+	}
+}
+
+// stream hands an unsigned answer on as it comes. Neither side may stand still
+// for longer than the timeout; a break in the middle breaks the app's
+// connection too, so that it cannot take a part for the whole.
+func (o *Outbound) stream(w http.ResponseWriter, x *exchange) *failure {
+	x.streaming = true
+	o.writeHeader(w, x)
+	w.WriteHeader(x.answer.StatusCode)
+	controller := http.NewResponseController(w)
+	buf := make([]byte, readChunk)
+	for {
+		x.watch.progress()
+		n, err := x.answer.Body.Read(buf)
+		if n > 0 {
+			limitWrite(w, o.now().Add(o.timeout))
+			if _, err := w.Write(buf[:n]); err != nil {
+				return fail(reasonClientGone, "the caller went away").because(err)
+			}
+			_ = controller.Flush()
+		}
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return fail(ReasonBroken, "%v in the middle of a download", ErrBroken).because(err)
+		}
+	}
+}
+
+func limitWrite(w http.ResponseWriter, deadline time.Time) {
+	_ = http.NewResponseController(w).SetWriteDeadline(deadline)
+}
+
+func isSuccess(status int) bool { return status >= 200 && status < 300 }
+
+func bodyAllowed(status int) bool {
+	return status >= 200 && status != http.StatusNoContent && status != http.StatusNotModified
+}

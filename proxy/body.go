@@ -1,0 +1,112 @@
+package proxy
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"mime/multipart"
+	"net/http"
+	"sync/atomic"
+)
+
+// budget bounds the bytes of bodies held at one time by all requests.
+type budget struct {
+	limit int64
+	held  atomic.Int64
+}
+
+var errBudget = errors.New("bytes in flight are used up")
+
+// take reserves n bytes; the caller gives them back.
+func (b *budget) take(n int64) error {
+	if b.held.Add(n) > b.limit {
+		b.held.Add(-n)
+		return errBudget
+	}
+	return nil
+}
+
+func (b *budget) give(n int64) { b.held.Add(-n) }
+
+// errTooLarge: a body is larger than its limit.
+var errTooLarge = errors.New("body too large")
+
+const readChunk = 32 << 10
+
+// read reads a whole body of at most limit bytes, taking from the budget as it
+// grows. The caller gives back what is returned as held, on errors too.
+func (b *budget) read(r io.Reader, length, limit int64) (body []byte, held int64, err error) {
+	if length > limit {
+		return nil, 0, errTooLarge
+	}
+	var buf bytes.Buffer
+	for {
+		if err := b.take(readChunk); err != nil {
+			return nil, held, err
+		}
+		held += readChunk
+		_, err := io.CopyN(&buf, r, readChunk)
+		if int64(buf.Len()) > limit {
+			return nil, held, errTooLarge
+		}
+		if errors.Is(err, io.EOF) {
+			return buf.Bytes(), held, nil
+		}
+		if err != nil {
+			return nil, held, err
+		}
+	}
+}
+
+// readRequest reads the app's body and finds the text that is to be signed.
+func (o *Outbound) readRequest(r *http.Request) (body, signed []byte, held int64, f *failure) {
+	body, held, err := o.inFlight.read(r.Body, r.ContentLength, o.limits.Request)
+	switch {
+	case errors.Is(err, errTooLarge):
+		return nil, nil, held, fail(ReasonBodyTooLarge, "the body is larger than outbound.limits.request (%d bytes)", o.limits.Request)
+	case errors.Is(err, errBudget):
+		return nil, nil, held, fail(ReasonBusy, "outbound.limits.in_flight (%d bytes) is used up; try again", o.inFlight.limit)
+	case err != nil:
+		return nil, nil, held, fail(ReasonBadRequest, "the body did not arrive whole").because(err)
+	}
+	signed = body
+	if mediaType, params, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err == nil && mediaType == "multipart/form-data" {
+		if signed, err = metaPart(body, params["boundary"]); err != nil {
+			return nil, nil, held, fail(ReasonBadUpload, "%v", err).because(err)
+		}
+	}
+	return body, signed, held, nil
+}
+
+// metaPart returns the text of the form part named meta: of an upload APIv3
+// signs that part alone. There must be exactly one.
+func metaPart(body []byte, boundary string) ([]byte, error) {
+	if boundary == "" {
+		return nil, errors.New("multipart/form-data without a boundary")
+	}
+	var meta []byte
+	found := 0
+	parts := multipart.NewReader(bytes.NewReader(body), boundary)
+	for {
+		part, err := parts.NextRawPart() // raw: the transfer encoding is part of what is sent
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			return nil, errors.New("the multipart body is malformed or cut short")
+		}
+		if part.FormName() != "meta" {
+			continue
+		}
+		found++
+		if meta, err = io.ReadAll(part); err != nil {
+			return nil, errors.New("the multipart body is malformed or cut short")
+		}
+	}
+	if found != 1 {
+		return nil, fmt.Errorf("an upload needs exactly one form part named meta, this has %d", found)
+	}
+	return meta, nil
+}

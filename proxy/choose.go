@@ -1,0 +1,110 @@
+package proxy
+
+import (
+	"bytes"
+	"encoding/json"
+	"net/http"
+	"strings"
+)
+
+// choose picks the merchant: the header Wxproxy-Merchant, else the listener's,
+// else the only one the caller may use. The header chooses only among these.
+func (o *Outbound) choose(r *http.Request, c *Caller, l Listener) (*Merchant, *failure) {
+	named := r.Header[headerMerchant]
+	switch {
+	case len(named) > 1:
+		return nil, fail(ReasonUnknownMerchant, "the header %s stands %d times", headerMerchant, len(named))
+	case len(named) == 1:
+		m := o.merchant(named[0])
+		if m == nil || !c.may(m.Name) {
+			return nil, fail(ReasonUnknownMerchant, "merchant %q is not configured for this caller", outside(named[0]))
+		}
+		return m, nil
+	case l.Merchant != "":
+		m := o.merchant(l.Merchant)
+		if m == nil || !c.may(m.Name) {
+			return nil, fail(ReasonUnknownMerchant, "the merchant of this listener is not configured for this caller")
+		}
+		return m, nil
+	}
+	var only *Merchant
+	for _, m := range o.merchants {
+		if !c.may(m.Name) {
+			continue
+		}
+		if only != nil {
+			return nil, fail(ReasonUnknownMerchant, "several merchants are possible; name one in the header %s (alias or mchid)", headerMerchant)
+		}
+		only = m
+	}
+	if only == nil {
+		return nil, fail(ReasonUnknownMerchant, "no merchant is configured for this caller")
+	}
+	return only, nil
+}
+
+// merchant finds one by alias or mchid.
+func (o *Outbound) merchant(name string) *Merchant {
+	for _, m := range o.merchants {
+		if m.Name == name || m.MchID == name {
+			return m
+		}
+	}
+	return nil
+}
+
+// merchantFields are the top-level fields of a body that name who signs it.
+var merchantFields = []string{"mchid", "sp_mchid", "combine_mchid"}
+
+// checkMchID refuses a body that names another merchant than the one who is
+// going to sign it: WeChat Pay would refuse it with a message that does not say
+// so. Every occurrence of a repeated key counts. What is not a JSON object is
+// not looked at.
+func checkMchID(m *Merchant, body []byte) *failure {
+	var wrong *failure
+	topLevel(body, func(key string, value json.RawMessage) {
+		for _, field := range merchantFields {
+			var mchid string
+			if key == field && json.Unmarshal(value, &mchid) == nil && mchid != m.MchID && wrong == nil {
+				wrong = fail(ReasonMerchantMismatch, "the body's %s is not that of merchant %s (%s), who would sign it; choose the other with the header %s",
+					field, m.Name, m.MchID, headerMerchant)
+			}
+		}
+	})
+	return wrong
+}
+
+// topLevel calls f for each member of a JSON object, in order, and stops at
+// the first thing that is not well-formed.
+func topLevel(body []byte, f func(key string, value json.RawMessage)) {
+	d := json.NewDecoder(bytes.NewReader(body))
+	if t, err := d.Token(); err != nil || t != json.Delim('{') {
+		return
+	}
+	for d.More() {
+		key, err := d.Token()
+		if err != nil {
+			return
+		}
+		var value json.RawMessage
+		name, ok := key.(string)
+		if !ok || d.Decode(&value) != nil {
+			return
+		}
+		f(name, value)
+	}
+}
+
+// businessNumber reads the idempotency key of a body, for the log.
+func businessNumber(body []byte, field string) string {
+	if field == "" {
+		return ""
+	}
+	var number string
+	topLevel(body, func(key string, value json.RawMessage) {
+		if key == field {
+			_ = json.Unmarshal(value, &number)
+		}
+	})
+	return outside(strings.TrimSpace(number))
+}

@@ -1,0 +1,112 @@
+package proxy
+
+import (
+	"net/http"
+	"net/netip"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"golang.org/x/time/rate"
+)
+
+// Guard bounds what strangers can make the notify face do.
+type Guard struct {
+	Sources        []netip.Prefix // who may send; empty: anyone, since the signature decides
+	TrustedProxies []netip.Prefix // whose X-Forwarded-For is believed
+	Rate           rate.Limit     // notifies a second in all; zero: no limit
+	Burst          int
+	FailureRate    rate.Limit // failed verifications a second for one source; zero: no limit
+	FailureBurst   int
+}
+
+// maxSources bounds the memory of failures. Who fills it only makes it forget.
+const maxSources = 4096
+
+// guard keeps the state of a Guard. Only failed verifications are charged to a
+// source, and a source in debt still has its notifies verified with the keys
+// that are known: a genuine notify is never refused for its sender's rate,
+// which may be that of an ingress shared with an attacker.
+type guard struct {
+	rules Guard
+	all   *rate.Limiter
+	now   func() time.Time
+
+	mu       sync.Mutex
+	failures map[netip.Addr]*rate.Limiter
+}
+
+func newGuard(rules Guard, now func() time.Time) *guard {
+	g := &guard{rules: rules, now: now, failures: make(map[netip.Addr]*rate.Limiter)}
+	if rules.Rate > 0 {
+		g.all = rate.NewLimiter(rules.Rate, max(rules.Burst, 1))
+	}
+	return g
+}
+
+// admit takes one from the rate of all.
+func (g *guard) admit() bool { return g.all == nil || g.all.AllowN(g.now(), 1) }
+
+// permits checks the list of source addresses.
+func (g *guard) permits(source netip.Addr) bool {
+	return len(g.rules.Sources) == 0 || within(g.rules.Sources, source)
+}
+
+// charge notes a failed verification.
+func (g *guard) charge(source netip.Addr) {
+	if g.rules.FailureRate <= 0 {
+		return
+	}
+	g.limiter(source).AllowN(g.now(), 1)
+}
+
+// inDebt reports whether a source has failed too often.
+func (g *guard) inDebt(source netip.Addr) bool {
+	return g.rules.FailureRate > 0 && g.limiter(source).TokensAt(g.now()) < 1
+}
+
+func (g *guard) limiter(source netip.Addr) *rate.Limiter {
+	if source.Is6() { // one host has a whole /64
+		if p, err := source.Prefix(64); err == nil {
+			source = p.Addr()
+		}
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	l := g.failures[source]
+	if l == nil {
+		if len(g.failures) >= maxSources {
+			clear(g.failures)
+		}
+		l = rate.NewLimiter(g.rules.FailureRate, max(g.rules.FailureBurst, 1))
+		g.failures[source] = l
+	}
+	return l
+}
+
+// source is the address that a request came from: the connection's, or, behind
+// trusted proxies, the last address in X-Forwarded-For that is not one of them.
+func (g *guard) source(r *http.Request) netip.Addr {
+	addr, err := netip.ParseAddrPort(r.RemoteAddr)
+	if err != nil {
+		return netip.Addr{}
+	}
+	source := addr.Addr().Unmap()
+	hops := strings.Split(strings.Join(r.Header["X-Forwarded-For"], ","), ",")
+	for _, hop := range slices.Backward(hops) {
+		if !within(g.rules.TrustedProxies, source) {
+			return source
+		}
+		next, err := netip.ParseAddr(strings.TrimSpace(hop))
+		if err != nil {
+			return source
+		}
+		source = next.Unmap()
+	}
+	return source
+}
+
+func within(prefixes []netip.Prefix, a netip.Addr) bool {
+	return slices.ContainsFunc(prefixes, func(p netip.Prefix) bool { return p.Contains(a) })
+}

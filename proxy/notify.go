@@ -1,0 +1,280 @@
+package proxy
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/netip"
+	"slices"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/wxproxy/wxproxy/internal/endpoint"
+	"github.com/wxproxy/wxproxy/internal/wire"
+	"github.com/wxproxy/wxproxy/verifier"
+)
+
+const (
+	// maxDeliveries bounds the deliveries in flight.
+	maxDeliveries = 512
+	// rememberedNotifies is how many taken notifies are told from new ones,
+	// about 16 MB at most.
+	rememberedNotifies = 100_000
+	// defaultBudget is how long WeChat Pay waits (5 s), less the way back.
+	defaultBudget = 4500 * time.Millisecond
+	// defaultAppTimeout is how long a delivery may take in all.
+	defaultAppTimeout = 30 * time.Second
+)
+
+// NotifyOptions makes a Notify.
+type NotifyOptions struct {
+	Merchants  []*Merchant
+	Routes     []Route
+	Table      *endpoint.Table
+	Guard      Guard
+	Limit      int64            // bytes of a notify; zero: 1 MiB
+	AppTimeout time.Duration    // of one delivery, WeChat Pay answered or not; zero: 30 s
+	Now        func() time.Time // nil: time.Now
+	Log        *slog.Logger     // nil: none
+	Metrics    *Metrics         // nil: none
+}
+
+// Notify is the face to WeChat Pay.
+type Notify struct {
+	merchants  []*Merchant
+	paths      map[string][]*Route
+	table      *endpoint.Table
+	guard      *guard
+	once       *once
+	limit      int64
+	appTimeout time.Duration
+	now        func() time.Time
+	log        *slog.Logger
+	metrics    *Metrics
+
+	life context.Context // of deliveries, which outlive the requests that began them
+	end  context.CancelFunc
+
+	mu         sync.Mutex
+	closed     bool
+	inFlight   int
+	deliveries sync.WaitGroup
+}
+
+// NewNotify checks the options and starts nothing. Drain ends it.
+func NewNotify(o NotifyOptions) (*Notify, error) {
+	if len(o.Merchants) == 0 || len(o.Routes) == 0 || o.Table == nil {
+		return nil, errors.New("notify: merchants, routes and table are required")
+	}
+	if o.Limit == 0 {
+		o.Limit = 1 << 20
+	}
+	if o.AppTimeout == 0 {
+		o.AppTimeout = defaultAppTimeout
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	n := &Notify{
+		merchants: o.Merchants, paths: make(map[string][]*Route), table: o.Table, guard: newGuard(o.Guard, o.Now),
+		once: newOnce(rememberedNotifies), limit: o.Limit, appTimeout: o.AppTimeout, now: o.Now, log: o.Log, metrics: o.Metrics,
+	}
+	for _, r := range o.Routes {
+		if r.Body == "" {
+			r.Body = BodyEnvelope
+		}
+		if r.Client == nil {
+			r.Client = NewAppClient(nil)
+		}
+		if err := r.check(); err != nil {
+			return nil, err
+		}
+		n.paths[r.Path] = append(n.paths[r.Path], &r)
+	}
+	for path, routes := range n.paths {
+		if err := checkDistinctKeys(path, n.candidates(routes)); err != nil {
+			return nil, err
+		}
+	}
+	n.life, n.end = context.WithCancel(context.Background())
+	return n, nil
+}
+
+// candidates are the merchants that a path serves.
+func (n *Notify) candidates(routes []*Route) []*Merchant {
+	var list []*Merchant
+	for _, m := range n.merchants {
+		if slices.ContainsFunc(routes, func(r *Route) bool { return r.serves(m.Name) }) {
+			list = append(list, m)
+		}
+	}
+	return list
+}
+
+// callback is one notify on its way; the log line and the metrics are made
+// from it.
+type callback struct {
+	id     string // request id of ours
+	start  time.Time
+	source netip.Addr
+	stamp  wire.Stamp
+	opened *opened // nil before decryption
+	event  endpoint.Event
+}
+
+// ServeHTTP walks one notify through: guard, verify, decrypt, deliver, answer.
+func (n *Notify) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	x := &callback{id: rand.Text(), start: n.now(), source: n.guard.source(r)}
+	limitWrite(w, x.start.Add(10*time.Second))
+	got := n.handle(w, r, x)
+	if got.outcome.failedVerification() {
+		n.guard.charge(x.source)
+	}
+	n.answer(w, x, got)
+	n.record(x, got)
+}
+
+func (n *Notify) handle(w http.ResponseWriter, r *http.Request, x *callback) result {
+	routes := n.paths[r.URL.EscapedPath()]
+	switch {
+	case len(routes) == 0:
+		return result{outcome: outcomeNotFound}
+	case r.Method != http.MethodPost:
+		return result{outcome: outcomeMethod}
+	case !n.guard.permits(x.source):
+		return result{outcome: outcomeSource}
+	case !n.guard.admit():
+		return result{outcome: outcomeRate}
+	}
+	var err error
+	if x.stamp, err = verifier.Stamp(r.Header, n.now()); err != nil {
+		return result{outcome: verifyOutcome(err), cause: err}
+	}
+	candidates := n.candidates(routes)
+	mayRefresh := !n.guard.inDebt(x.source)
+	if !mayRefresh && !slices.ContainsFunc(candidates, func(m *Merchant) bool { _, ok := m.Find(x.stamp.Serial); return ok }) {
+		return result{outcome: outcomeKeys} // before the body is read
+	}
+	limitRead(w, x.start.Add(defaultBudget))
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, n.limit))
+	if err != nil {
+		if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
+			return result{outcome: outcomeTooLarge}
+		}
+		return result{outcome: outcomeIncomplete, cause: err}
+	}
+	limitRead(w, time.Time{})
+	return n.accept(r, x, routes, candidates, body, mayRefresh)
+}
+
+// accept verifies, decrypts and delivers a body that was read.
+func (n *Notify) accept(r *http.Request, x *callback, routes []*Route, candidates []*Merchant, body []byte, mayRefresh bool) result {
+	ctx, cancel := context.WithDeadline(r.Context(), x.start.Add(defaultBudget))
+	defer cancel()
+	verified, err := verify(ctx, candidates, x.stamp, body, mayRefresh)
+	if err != nil {
+		return result{outcome: verifyOutcome(err), cause: err}
+	}
+	if x.opened, err = open(verified, body, r.Header); err != nil {
+		return result{outcome: openOutcome(err), cause: err}
+	}
+	x.event = n.table.Event(x.opened.envelope.EventType)
+	i := slices.IndexFunc(routes, func(r *Route) bool { return r.takes(x.opened.merchant.Name, x.event.Type) })
+	if i < 0 {
+		return result{outcome: outcomeNoRoute}
+	}
+	route := routes[i]
+	within, cancel := context.WithDeadline(r.Context(), x.start.Add(route.budget(x.event.Budget)))
+	defer cancel()
+	if x.event.Answer {
+		return n.deliver(within, route, x.opened) // WeChat Pay wants the app's own answer, each time
+	}
+	return n.deliverOnce(within, route, x.opened)
+}
+
+// event is the budget of a notify's family.
+func (n *Notify) event(o *opened) time.Duration { return n.table.Event(o.envelope.EventType).Budget }
+
+func verifyOutcome(err error) outcome {
+	for _, row := range []struct {
+		err error
+		o   outcome
+	}{
+		{verifier.ErrUnsigned, outcomeUnsigned}, {verifier.ErrHeaders, outcomeHeaders}, {verifier.ErrStale, outcomeStale},
+		{verifier.ErrProbe, outcomeProbe}, {verifier.ErrSignature, outcomeSignature}, {verifier.ErrSerialUnknown, outcomeSerial},
+	} {
+		if errors.Is(err, row.err) {
+			return row.o
+		}
+	}
+	return outcomeKeys // not verified, but not proved wrong: WeChat Pay shall send it again
+}
+
+func openOutcome(err error) outcome {
+	switch {
+	case errors.Is(err, errNoAPIv3Key):
+		return outcomeKeyMissing
+	case errors.Is(err, errMchID):
+		return outcomeMerchant
+	case errors.Is(err, wire.ErrEnvelope):
+		return outcomeEnvelope
+	default:
+		return outcomeDecrypt
+	}
+}
+
+// answer tells WeChat Pay. Only what the app has taken is acknowledged.
+func (n *Notify) answer(w http.ResponseWriter, x *callback, got result) {
+	if x.event.Answer && got.status != 0 {
+		n.answerFromApp(w, x, got)
+		return
+	}
+	if got.outcome == outcomeDelivered || got.outcome == outcomeDuplicate {
+		w.WriteHeader(http.StatusNoContent)
+		return
+	}
+	reply := replies[got.outcome]
+	if reply.status == 0 {
+		reply.status, reply.sentence = http.StatusInternalServerError, sentenceLater
+	}
+	if reply.status == http.StatusMethodNotAllowed {
+		w.Header().Set("Allow", http.MethodPost)
+	}
+	writeJSON(w, reply.status, []byte(`{"code":"FAIL","message":"`+reply.sentence+`"}`))
+}
+
+// answerFromApp hands the app's status and body back, signed where the event
+// family wants it.
+func (n *Notify) answerFromApp(w http.ResponseWriter, x *callback, got result) {
+	if x.event.AnswerSigned {
+		key := x.opened.merchant.Signer()
+		if key == nil {
+			writeJSON(w, http.StatusServiceUnavailable, []byte(`{"code":"FAIL","message":"`+sentenceLater+`"}`))
+			return
+		}
+		authorization, err := key.AnswerAuthorization(got.body)
+		if err != nil {
+			n.log.Error("signing the app's answer to a notify", "merchant", x.opened.merchant.Name, "error", err)
+			writeJSON(w, http.StatusServiceUnavailable, []byte(`{"code":"FAIL","message":"`+sentenceLater+`"}`))
+			return
+		}
+		w.Header().Set("Authorization", authorization)
+	}
+	writeJSON(w, got.status, got.body)
+}
+
+func writeJSON(w http.ResponseWriter, status int, body []byte) {
+	w.Header().Set("Content-Type", "application/json; charset=utf-8")
+	if bodyAllowed(status) {
+		w.Header().Set("Content-Length", strconv.Itoa(len(body)))
+	}
+	w.WriteHeader(status)
+	_, _ = w.Write(body)
+}

@@ -1,0 +1,255 @@
+package proxy
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"log/slog"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"golang.org/x/time/rate"
+
+	"github.com/wxproxy/wxproxy/internal/endpoint"
+	"github.com/wxproxy/wxproxy/internal/wire"
+	"github.com/wxproxy/wxproxy/signer"
+)
+
+// Limits bound what one request, and all of them together, may hold.
+type Limits struct {
+	Request  int64 // bytes of the app's body
+	Response int64 // bytes of an answer that has to be verified
+	InFlight int64 // bytes of all bodies held at one time
+}
+
+// OutboundOptions makes an Outbound.
+type OutboundOptions struct {
+	Merchants []*Merchant
+	Callers   []*Caller // empty: everyone who reaches the port
+	Table     *endpoint.Table
+	Upstream  *Upstream
+	Hosts     []string // names that are ours besides loopback, without port
+	Limits    Limits
+	Rate      rate.Limit       // calls a second for each merchant; zero: no limit
+	Burst     int              // with Rate
+	Timeout   time.Duration    // of a whole call with its repeat; zero: 30 s
+	Now       func() time.Time // nil: time.Now
+	Log       *slog.Logger     // nil: none
+	Metrics   *Metrics         // nil: none
+}
+
+// Outbound is the face to the app.
+type Outbound struct {
+	merchants []*Merchant
+	callers   []*Caller
+	table     *endpoint.Table
+	upstream  *Upstream
+	hosts     map[string]struct{}
+	limits    Limits
+	inFlight  budget
+	rates     map[string]*rate.Limiter // by merchant alias; nil: no limit
+	timeout   time.Duration
+	now       func() time.Time
+	log       *slog.Logger
+	metrics   *Metrics
+}
+
+// Listener is what an Outbound needs to know of where a request came in.
+type Listener struct {
+	Merchant string // alias; empty: none is preset
+	Unix     bool   // a Unix socket, which no browser reaches
+}
+
+// NewOutbound checks the options and starts nothing.
+func NewOutbound(o OutboundOptions) (*Outbound, error) {
+	if len(o.Merchants) == 0 || o.Table == nil || o.Upstream == nil {
+		return nil, errors.New("outbound: merchants, table and upstream are required")
+	}
+	if o.Limits.Request <= 0 || o.Limits.Response <= 0 || o.Limits.InFlight <= 0 {
+		return nil, errors.New("outbound: limits must be positive")
+	}
+	if o.Timeout == 0 {
+		o.Timeout = 30 * time.Second
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	out := &Outbound{
+		merchants: o.Merchants, callers: o.Callers, table: o.Table, upstream: o.Upstream,
+		hosts: make(map[string]struct{}), limits: o.Limits, inFlight: budget{limit: o.Limits.InFlight},
+		timeout: o.Timeout, now: o.Now, log: o.Log, metrics: o.Metrics,
+	}
+	for _, h := range o.Hosts {
+		out.hosts[strings.ToLower(h)] = struct{}{}
+	}
+	for _, h := range o.Upstream.hosts {
+		out.hosts[strings.ToLower(h.base.Hostname())] = struct{}{}
+	}
+	if o.Rate > 0 {
+		out.rates = make(map[string]*rate.Limiter, len(o.Merchants))
+		for _, m := range o.Merchants {
+			out.rates[m.Name] = rate.NewLimiter(o.Rate, max(o.Burst, 1))
+		}
+	}
+	return out, nil
+}
+
+// Handler serves one listener.
+func (o *Outbound) Handler(l Listener) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { o.serve(w, r, l) })
+}
+
+// exchange is one request on its way; it is what the log line and the metrics
+// are made from.
+type exchange struct {
+	id        string // request id of ours
+	start     time.Time
+	caller    *Caller
+	merchant  *Merchant
+	target    wire.Target
+	endpoint  *endpoint.Endpoint
+	number    string // out_trade_no and its like
+	attempts  int
+	sent      bool // the request left, or may have
+	held      int64
+	answer    *http.Response
+	verified  string // what Wxproxy-Verified says
+	watch     *watchdog
+	streaming bool // the header of a download is out: errors can only break it
+}
+
+// serve walks one request through: admit, choose, read, send, verify, answer.
+func (o *Outbound) serve(w http.ResponseWriter, r *http.Request, l Listener) {
+	x := &exchange{id: rand.Text(), start: o.now()}
+	w.Header().Set(headerRequestID, x.id)
+	ctx, cancel := context.WithCancelCause(r.Context())
+	defer cancel(nil)
+	x.watch = &watchdog{timer: time.AfterFunc(o.timeout, func() { cancel(context.DeadlineExceeded) }), limit: o.timeout}
+	defer x.watch.stop()
+	f := o.prepareAndSend(ctx, w, r, l, x)
+	if f == nil {
+		f = o.respond(ctx, w, x)
+	} else {
+		o.writeFailure(w, x, f)
+	}
+	o.inFlight.give(x.held)
+	o.record(r, x, f)
+	if f != nil && x.streaming {
+		panic(http.ErrAbortHandler) // net/http's way to break the connection visibly
+	}
+}
+
+// watchdog ends a call that takes too long. A context's own deadline could not
+// be put off when a long download begins.
+type watchdog struct {
+	timer *time.Timer
+	limit time.Duration
+}
+
+func (d *watchdog) progress() { d.timer.Reset(d.limit) }
+func (d *watchdog) stop()     { d.timer.Stop() }
+
+// prepareAndSend does all that comes before WeChat Pay's answer.
+func (o *Outbound) prepareAndSend(ctx context.Context, w http.ResponseWriter, r *http.Request, l Listener, x *exchange) *failure {
+	var f *failure
+	if x.caller, x.target, f = o.admit(r, l); f != nil {
+		return f
+	}
+	x.endpoint = o.table.Lookup(r.Method, x.target.Path)
+	if x.merchant, f = o.choose(r, x.caller, l); f != nil {
+		return f
+	}
+	limitRead(w, x.start.Add(o.timeout))
+	body, signed, held, f := o.readRequest(r)
+	x.held = held
+	limitRead(w, time.Time{}) // or net/http would take the deadline for the caller's going away
+	if f != nil {
+		return f
+	}
+	if f = checkMchID(x.merchant, signed); f != nil {
+		return f
+	}
+	x.number = businessNumber(signed, x.endpoint.IdempotencyKey)
+	key := x.merchant.Signer()
+	if key == nil {
+		return fail(ReasonKeyUnavailable, "no key is loaded for merchant %s; see /readyz on the admin port", x.merchant.Name)
+	}
+	if f = o.waitForRate(ctx, x); f != nil {
+		return f
+	}
+	return o.send(ctx, x, &Call{
+		Method: r.Method, Target: x.target, Header: requestHeaders(r.Header, x.merchant.PreferredSerial()),
+		Body: body, Signed: signed, Signer: key, Reads: r.Method == http.MethodGet || r.Method == http.MethodHead,
+	})
+}
+
+// waitForRate holds a call back until its merchant's rate lets it go, or says
+// 429 at once when that is after the deadline.
+func (o *Outbound) waitForRate(ctx context.Context, x *exchange) *failure {
+	limiter := o.rates[x.merchant.Name]
+	if limiter == nil {
+		return nil
+	}
+	ctx, cancel := context.WithDeadline(ctx, x.start.Add(o.timeout))
+	defer cancel()
+	if err := limiter.Wait(ctx); err != nil {
+		return fail(ReasonRateLimited, "outbound.limits.rate of merchant %s is used up", x.merchant.Name).because(err)
+	}
+	return nil
+}
+
+func (o *Outbound) send(ctx context.Context, x *exchange, c *Call) *failure {
+	answer, attempts, err := o.upstream.Send(ctx, c)
+	x.answer, x.attempts = answer, attempts
+	if err == nil {
+		x.sent = true
+		o.metrics.clockSkew(answer.Header.Get("Date"), o.now())
+		return nil
+	}
+	switch {
+	case errors.Is(err, context.Canceled):
+		x.sent = true
+		return fail(reasonClientGone, "the caller went away").because(err)
+	case errors.Is(err, ErrUnreachable):
+		return fail(ReasonUnreachable, "%v; nothing was sent; check the network, outbound.upstreams and any firewall", ErrUnreachable).because(err)
+	case errors.Is(err, ErrTimeout), errors.Is(err, context.DeadlineExceeded):
+		x.sent = true
+		return fail(ReasonTimeout, "%v (outbound.timeout is %s)", ErrTimeout, o.timeout).because(err)
+	case errors.Is(err, signer.ErrSigning):
+		return fail(ReasonKeyUnavailable, "the key of merchant %s did not sign", x.merchant.Name).because(err)
+	case errors.Is(err, ErrBroken):
+		x.sent = true
+		return fail(ReasonBroken, "%v", ErrBroken).because(err)
+	default:
+		return fail(ReasonInternal, "the request could not be built").because(err)
+	}
+}
+
+// writeFailure answers for ourselves. After a request that may have been
+// executed it says so, with the reason as cause.
+func (o *Outbound) writeFailure(w http.ResponseWriter, x *exchange, f *failure) {
+	h := w.Header()
+	if x.merchant != nil {
+		h.Set(headerMerchant, x.merchant.Name)
+	}
+	if x.attempts > 0 {
+		h.Set(headerAttempts, strconv.Itoa(x.attempts))
+	}
+	if x.sent && !x.endpoint.Repeatable {
+		h.Set(headerCause, string(f.reason))
+		f = f.unknownResult(x.endpoint.IdempotencyKey)
+	}
+	limitWrite(w, o.now().Add(o.timeout))
+	f.write(w)
+}
+
+// limitRead gives a slow client until the deadline to send its body. Servers
+// that cannot set deadlines are those of tests.
+func limitRead(w http.ResponseWriter, deadline time.Time) {
+	_ = http.NewResponseController(w).SetReadDeadline(deadline)
+}

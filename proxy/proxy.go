@@ -1,0 +1,42 @@
+// Package proxy is the two HTTP faces of wxproxy.
+//
+// Outbound is the face to the app: it admits a plain request, chooses the
+// merchant, has the request signed and sent, verifies the answer and hands it
+// back. Notify is the face to WeChat Pay: it verifies and decrypts a callback
+// and hands plain JSON to the app, which must take it before WeChat Pay is told
+// so.
+//
+// Neither opens a listener, reads a config or loads a key. What must hold: no
+// unverified byte reaches the app looking verified, nothing is signed that was
+// not asked for by an admitted caller, and no notify is acknowledged that the
+// app has not taken.
+package proxy
+
+import (
+	"crypto/rsa"
+
+	"github.com/wxproxy/wxproxy/internal/secret"
+	"github.com/wxproxy/wxproxy/signer"
+	"github.com/wxproxy/wxproxy/verifier"
+)
+
+// Merchant is what the proxy needs of one merchant. Keys change while it runs,
+// so each is a func that returns the value of the moment and never waits.
+type Merchant struct {
+	Name  string // alias: stands in headers, metrics and logs
+	MchID string
+
+	// Signer signs for the merchant; nil while no key is loaded.
+	Signer func() *signer.Signer
+	// APIv3Keys open notifies: the current one first, then the previous.
+	APIv3Keys func() []secret.Value
+	// PreferredSerial names the platform key that WeChat Pay shall sign
+	// answers with; empty while none is known.
+	PreferredSerial func() string
+	// Find returns the trusted platform key of a serial number, without waiting.
+	Find func(serial string) (*rsa.PublicKey, bool)
+	// AnswerKeys and NotifyKeys look a serial number up and may refresh for
+	// it, each within a budget of its own: strangers can send notifies and
+	// must not use up what verifying answers needs.
+	AnswerKeys, NotifyKeys verifier.Keys
+}

@@ -1,0 +1,79 @@
+package proxy
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/wxproxy/wxproxy/internal/secret"
+)
+
+// BodyForm is how a notify is written for the app.
+type BodyForm string
+
+// The forms.
+const (
+	BodyEnvelope    BodyForm = "envelope"    // what the notify says of itself, with the decrypted resource
+	BodyResource    BodyForm = "resource"    // the decrypted resource alone
+	BodyRaw         BodyForm = "raw"         // the verified original, still encrypted, with its headers
+	BodyCloudEvents BodyForm = "cloudevents" // CloudEvents 1.0, structured JSON
+)
+
+// Route says which notifies go to which app.
+type Route struct {
+	Path      string              // escaped, exact
+	Merchants []string            // aliases; empty: all
+	Events    []string            // types, with * at the end for all that follow; empty: all
+	To        string              // URL of the app
+	Body      BodyForm            // empty: BodyEnvelope
+	Timeout   time.Duration       // zero: the event family's budget
+	Secret    func() secret.Value // signs deliveries (Standard Webhooks); nil: unsigned
+	Client    *http.Client        // nil: a plain one; with the app's TLS otherwise
+}
+
+func (r *Route) takes(merchant, event string) bool {
+	return r.serves(merchant) && (len(r.Events) == 0 || slices.ContainsFunc(r.Events, func(p string) bool {
+		prefix, open := strings.CutSuffix(p, "*")
+		return p == event || open && strings.HasPrefix(event, prefix)
+	}))
+}
+
+func (r *Route) serves(merchant string) bool {
+	return len(r.Merchants) == 0 || slices.Contains(r.Merchants, merchant)
+}
+
+func (r *Route) check() error {
+	if !strings.HasPrefix(r.Path, "/") {
+		return fmt.Errorf("notify route: path %q does not begin with /", r.Path)
+	}
+	to, err := url.Parse(r.To)
+	if err != nil || to.Host == "" || (to.Scheme != "http" && to.Scheme != "https") {
+		return fmt.Errorf("notify route %s: its app's address is not an http(s) URL", r.Path)
+	}
+	if !slices.Contains([]BodyForm{BodyEnvelope, BodyResource, BodyRaw, BodyCloudEvents}, r.Body) {
+		return fmt.Errorf("notify route %s: unknown body form %q", r.Path, r.Body)
+	}
+	return nil
+}
+
+// errRedirect: the app answered with a redirect, which is not followed: where
+// plain notifies go is decided in the config alone.
+var errRedirect = errors.New("the app redirects, which is not followed")
+
+// NewAppClient makes a client for apps: no redirects, no proxy from the
+// environment, bounded answers. The transport may be nil.
+func NewAppClient(t *http.Transport) *http.Client {
+	if t == nil {
+		t = &http.Transport{}
+	}
+	t = t.Clone()
+	t.Proxy = nil
+	t.MaxIdleConnsPerHost = 32
+	t.IdleConnTimeout = 60 * time.Second
+	t.MaxResponseHeaderBytes = 64 << 10
+	return &http.Client{Transport: t, CheckRedirect: func(*http.Request, []*http.Request) error { return errRedirect }}
+}

@@ -1,0 +1,200 @@
+package proxy
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptrace"
+	"net/url"
+	"sync/atomic"
+	"time"
+
+	"github.com/wxproxy/wxproxy/internal/wire"
+	"github.com/wxproxy/wxproxy/signer"
+)
+
+var (
+	// ErrUnreachable: no connection to WeChat Pay; nothing was sent.
+	ErrUnreachable = errors.New("no connection to WeChat Pay")
+	// ErrTimeout: the request was sent, the deadline came before the answer.
+	ErrTimeout = errors.New("no answer from WeChat Pay in time")
+	// ErrBroken: the connection broke after the request was sent or begun.
+	ErrBroken = errors.New("connection to WeChat Pay broke")
+)
+
+const (
+	// idleTimeout lies below the 8 seconds after which WeChat Pay closes an
+	// idle connection: who reuses it later meets an EOF.
+	idleTimeout = 7 * time.Second
+	// downTime is how long a host that refused a connection comes last.
+	downTime = 30 * time.Second
+	// maxAnswerHeaders bounds the header of an answer, in bytes.
+	maxAnswerHeaders = 64 << 10
+	maxAttempts      = 2
+)
+
+// UpstreamOptions says where WeChat Pay is.
+type UpstreamOptions struct {
+	Bases          []*url.URL     // scheme and host only, in order of preference
+	RootCAs        *x509.CertPool // nil: the system's
+	ConnectTimeout time.Duration  // zero: 5 s
+	Now            func() time.Time
+}
+
+// Upstream sends signed requests to WeChat Pay. It never follows a redirect,
+// takes no proxy from the environment (that may be wxproxy itself) and sends
+// only to the hosts it was made with.
+type Upstream struct {
+	hosts     []*upstreamHost
+	transport http.RoundTripper
+	now       func() time.Time
+	closeIdle func()
+}
+
+type upstreamHost struct {
+	base      *url.URL
+	downUntil atomic.Int64 // Unix nanoseconds
+}
+
+// Call is one request to WeChat Pay, not yet signed.
+type Call struct {
+	Method string
+	Target wire.Target
+	Header http.Header // without Authorization; not changed
+	Body   []byte
+	Signed []byte         // the text that is signed: Body, or the meta part of an upload
+	Signer *signer.Signer // who signs
+	Reads  bool           // it only reads, so it may be repeated after any break
+}
+
+// NewUpstream checks the options and starts nothing.
+func NewUpstream(o UpstreamOptions) (*Upstream, error) {
+	if len(o.Bases) == 0 {
+		return nil, errors.New("upstream: no base URL")
+	}
+	if o.ConnectTimeout == 0 {
+		o.ConnectTimeout = 5 * time.Second
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	base := &http.Transport{
+		DialContext:            (&net.Dialer{Timeout: o.ConnectTimeout, KeepAlive: 15 * time.Second}).DialContext,
+		TLSClientConfig:        &tls.Config{RootCAs: o.RootCAs, MinVersion: tls.VersionTLS12},
+		TLSHandshakeTimeout:    o.ConnectTimeout,
+		MaxIdleConnsPerHost:    64,
+		IdleConnTimeout:        idleTimeout,
+		MaxResponseHeaderBytes: maxAnswerHeaders,
+		DisableCompression:     true, // verification needs the bytes as they came
+	}
+	u := &Upstream{transport: &signer.Transport{Base: base}, now: o.Now, closeIdle: base.CloseIdleConnections}
+	for _, b := range o.Bases {
+		if b.Host == "" || (b.Scheme != "https" && b.Scheme != "http") {
+			return nil, fmt.Errorf("upstream: %q is not an http(s) base URL", b.Redacted())
+		}
+		u.hosts = append(u.hosts, &upstreamHost{base: b})
+	}
+	return u, nil
+}
+
+// Close drops idle connections.
+func (u *Upstream) Close() { u.closeIdle() }
+
+// Send signs and sends the call, and once more, newly signed, to the next host
+// if no connection came about, or if it only reads and the connection broke.
+// The error is ErrUnreachable, ErrTimeout, ErrBroken, signer.ErrSigning or the
+// context's; the caller closes the body of the answer.
+func (u *Upstream) Send(ctx context.Context, c *Call) (answer *http.Response, attempts int, err error) {
+	for _, host := range u.order() {
+		attempts++
+		answer, err = u.attempt(ctx, host, c)
+		if err == nil || ctx.Err() != nil {
+			return answer, attempts, err
+		}
+		repeat := errors.Is(err, ErrUnreachable) || (c.Reads && errors.Is(err, ErrBroken))
+		if !repeat {
+			return nil, attempts, err
+		}
+	}
+	return nil, attempts, err
+}
+
+// order lists the hosts of the attempts: those that are up first, and a lone
+// host twice.
+func (u *Upstream) order() []*upstreamHost {
+	now := u.now().UnixNano()
+	var up, down []*upstreamHost
+	for _, h := range u.hosts {
+		if h.downUntil.Load() > now {
+			down = append(down, h)
+		} else {
+			up = append(up, h)
+		}
+	}
+	list := append(up, down...)
+	for len(list) < maxAttempts {
+		list = append(list, list[0])
+	}
+	return list[:maxAttempts]
+}
+
+func (u *Upstream) attempt(ctx context.Context, host *upstreamHost, c *Call) (*http.Response, error) {
+	connected := false
+	traced := httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotConn: func(httptrace.GotConnInfo) { connected = true }})
+	r, err := newRequest(signer.With(traced, c.Signer, c.Signed), host.base, c)
+	if err != nil {
+		return nil, err
+	}
+	answer, err := u.transport.RoundTrip(r)
+	switch {
+	case err == nil:
+		host.downUntil.Store(0)
+		return answer, nil
+	case errors.Is(err, signer.ErrSigning):
+		return nil, err
+	case errors.Is(context.Cause(ctx), context.Canceled):
+		return nil, context.Cause(ctx)
+	case !connected:
+		host.downUntil.Store(u.now().Add(downTime).UnixNano())
+		return nil, fmt.Errorf("%w at %s: %w", ErrUnreachable, host.base.Host, err)
+	case ctx.Err() != nil:
+		return nil, fmt.Errorf("%w from %s: %w", ErrTimeout, host.base.Host, err)
+	default:
+		return nil, fmt.Errorf("%w at %s: %w", ErrBroken, host.base.Host, err)
+	}
+}
+
+// newRequest builds the request so that the target goes out byte for byte:
+// Opaque is written on the wire as it is.
+func newRequest(ctx context.Context, base *url.URL, c *Call) (*http.Request, error) {
+	r, err := http.NewRequestWithContext(ctx, c.Method, base.String(), nil)
+	if err != nil {
+		return nil, fmt.Errorf("building the request: %w", err)
+	}
+	r.URL.Opaque, r.URL.RawQuery, r.URL.ForceQuery = c.Target.Path, "", false
+	if c.Target.Query != "" {
+		r.URL.RawQuery, r.URL.ForceQuery = c.Target.Query[1:], true
+	}
+	r.Header = c.Header.Clone()
+	switch {
+	case len(c.Body) > 0:
+		// A body that net/http cannot rewind keeps it from repeating a request
+		// by itself with the old signature; repeats are ours, newly signed.
+		r.Body, r.ContentLength = io.NopCloser(struct{ io.Reader }{bytes.NewReader(c.Body)}), int64(len(c.Body))
+	case c.Method == http.MethodGet || c.Method == http.MethodHead:
+		r.Body = unrewindable{}
+	}
+	return r, nil
+}
+
+// unrewindable is an empty body that is not http.NoBody, for the same reason.
+type unrewindable struct{}
+
+func (unrewindable) Read([]byte) (int, error) { return 0, io.EOF }
+func (unrewindable) Close() error             { return nil }

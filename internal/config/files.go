@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"regexp"
 	"strings"
 )
 
@@ -41,7 +42,7 @@ func (k *checker) file(key, path string) {
 		}
 	}
 	if err != nil {
-		k.fault(key, fmt.Sprintf("%s cannot be read: %v", path, reason(err)), "put the file there, readable by the user that runs wxproxy, or correct the path")
+		k.fault(key, fmt.Sprintf("%s cannot be read: %v", shown(path), reason(err)), "put the file there, readable by the user that runs wxproxy, or correct the path")
 	}
 }
 
@@ -56,9 +57,21 @@ func (k *checker) variable(key, name string) {
 	}
 }
 
+// keyLike is how keys look, and file names hardly: what follows file: may be
+// the secret itself.
+var keyLike = regexp.MustCompile(`^[A-Za-z0-9+=_-]{32,}$`)
+
+// shown is path as a fault may repeat it.
+func shown(path string) string {
+	if dir, name := filepath.Split(path); keyLike.MatchString(name) {
+		return dir + "…"
+	}
+	return path
+}
+
 func (k *checker) directory(key, path string) {
 	if info, err := os.Stat(path); err == nil && !info.IsDir() {
-		k.fault(key, path+" is not a directory", "give the path of a directory; it is created when absent")
+		k.fault(key, shown(path)+" is not a directory", "give the path of a directory; it is created when absent")
 	}
 }
 

@@ -124,8 +124,8 @@ func setString(v reflect.Value, text string, tag reflect.StructTag, dir string) 
 		return "is not a value it can take", "write " + oneOf(tag.Get("enum"))
 	}
 	if tag.Get("kind") != "" && text != "" {
-		if strings.HasPrefix(text, "file:") {
-			return "is a reference where a path belongs", "write the path alone, without file:"
+		if strings.HasPrefix(text, "file:") || strings.HasPrefix(text, "env:") || strings.Contains(text, "://") {
+			return "is a reference or URL where a path belongs", "write the path alone, without file:"
 		}
 		text = absolute(dir, text)
 	}

@@ -1,0 +1,84 @@
+package certcache
+
+import (
+	"context"
+	"errors"
+	"time"
+)
+
+const (
+	// noneInterval: a merchant without platform certificates may still be
+	// given some, when the merchant switches back to them.
+	noneInterval = 24 * time.Hour
+	maxRetry     = 15 * time.Minute
+)
+
+// Run downloads the list at once and then again and again until ctx ends, and
+// returns nil then. When it has returned, no download is under way and none
+// begins. It is called once; serve traffic no longer than it runs.
+func (c *Cache) Run(ctx context.Context) error {
+	defer c.stop()
+	if !c.options.Certificates {
+		<-ctx.Done()
+		return nil
+	}
+	p := poller{cache: c}
+	for {
+		wait := jitter(p.poll(ctx))
+		timer := time.NewTimer(wait)
+		select {
+		case <-ctx.Done():
+			timer.Stop()
+			return nil
+		case <-timer.C:
+		}
+	}
+}
+
+// poller is the state of the loop.
+type poller struct {
+	cache    *Cache
+	failures int
+	quiet    bool // that there are no certificates has been told
+}
+
+// poll refreshes once and returns when to do it again.
+func (p *poller) poll(ctx context.Context) time.Duration {
+	c := p.cache
+	err := c.Refresh(ctx)
+	switch {
+	case ctx.Err() != nil:
+		return 0
+	case err == nil:
+		if p.failures > 0 {
+			c.log.Info("platform certificates downloaded again", "failures", p.failures)
+		}
+		p.failures, p.quiet = 0, false
+		return c.options.Interval
+	case errors.Is(err, ErrNoCertificates):
+		p.failures = 0
+		p.tellNone()
+		return noneInterval
+	}
+	p.failures++
+	wait := p.backoff()
+	c.log.Warn("downloading platform certificates failed", "error", err, "retry_in", wait)
+	return wait
+}
+
+func (p *poller) tellNone() {
+	if p.quiet {
+		return
+	}
+	p.quiet = true
+	if err := p.cache.Ready(); err != nil {
+		p.cache.log.Warn("merchant has no platform certificates", "error", err)
+		return
+	}
+	p.cache.log.Info("merchant has no platform certificates; asking once a day from now on")
+}
+
+func (p *poller) backoff() time.Duration {
+	wait := p.cache.options.RetryInterval << min(p.failures-1, 16)
+	return min(wait, maxRetry, p.cache.options.Interval)
+}

@@ -1,0 +1,97 @@
+package admin_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"github.com/wxproxy/wxproxy/internal/admin"
+	"github.com/wxproxy/wxproxy/internal/secret"
+)
+
+func get(h http.Handler, method, path string, header http.Header) *httptest.ResponseRecorder {
+	w := httptest.NewRecorder()
+	r := httptest.NewRequest(method, path, nil)
+	for name, v := range header {
+		r.Header[name] = v
+	}
+	h.ServeHTTP(w, r)
+	return w
+}
+
+func TestReadyNamesWhoIsNot(t *testing.T) {
+	t.Parallel()
+	states := []admin.Status{{Merchant: "a", Ready: true}}
+	h := admin.Health(func() []admin.Status { return states }, http.NotFoundHandler())
+	if got := get(h, "GET", "/healthz", nil).Code; got != 200 {
+		t.Errorf("healthz: %d", got)
+	}
+	if got := get(h, "GET", "/readyz", nil).Code; got != 200 {
+		t.Errorf("readyz with all ready: %d", got)
+	}
+	states = append(states, admin.Status{Merchant: "b", Problem: "no key"})
+	w := get(h, "GET", "/readyz", nil)
+	var answer struct {
+		Ready     bool
+		Merchants []admin.Status
+	}
+	if err := json.Unmarshal(w.Body.Bytes(), &answer); err != nil {
+		t.Fatal(err)
+	}
+	if w.Code != 503 || answer.Ready || len(answer.Merchants) != 2 || answer.Merchants[1].Problem != "no key" {
+		t.Errorf("readyz with one not ready: %d %+v", w.Code, answer)
+	}
+	if got := get(h, "POST", "/readyz", nil).Code; got != 405 {
+		t.Errorf("POST readyz: %d", got)
+	}
+}
+
+func TestControl(t *testing.T) {
+	t.Parallel()
+	var reloads int
+	var failure error
+	h := admin.Control(admin.ControlOptions{
+		Token:    func() secret.Value { return secret.NewValue([]byte("s3cret-token")) },
+		Reload:   func(context.Context) error { reloads++; return failure },
+		Statuses: func() []admin.Status { return nil },
+		Details:  func() any { return nil },
+	})
+	right := http.Header{"Authorization": {"Bearer s3cret-token"}}
+	for name, header := range map[string]http.Header{
+		"no token":     nil,
+		"wrong token":  {"Authorization": {"Bearer s3cret-tokeN"}},
+		"empty token":  {"Authorization": {"Bearer "}},
+		"other scheme": {"Authorization": {"Basic s3cret-token"}},
+		"browser":      {"Authorization": right["Authorization"], "Sec-Fetch-Site": {"none"}},
+		"page":         {"Authorization": right["Authorization"], "Origin": {"http://evil.example"}},
+	} {
+		if got := get(h, "POST", "/v1/reload", header).Code; got != 403 {
+			t.Errorf("%s: %d", name, got)
+		}
+	}
+	if reloads != 0 {
+		t.Errorf("refused requests reloaded %d times", reloads)
+	}
+	if got := get(h, "POST", "/v1/reload", right).Code; got != 200 || reloads != 1 {
+		t.Errorf("reload: %d, %d times", got, reloads)
+	}
+	failure = errors.New("key does not fit its certificate")
+	if w := get(h, "POST", "/v1/reload", right); w.Code != 409 || !strings.Contains(w.Body.String(), "does not fit") {
+		t.Errorf("failed reload: %d %s", w.Code, w.Body)
+	}
+	if got := get(h, "GET", "/v1/status", right).Code; got != 200 {
+		t.Errorf("status: %d", got)
+	}
+}
+
+func TestControlWithEmptyTokenIsClosed(t *testing.T) {
+	t.Parallel()
+	h := admin.Control(admin.ControlOptions{Token: func() secret.Value { return secret.Value{} }})
+	if got := get(h, "GET", "/v1/status", http.Header{"Authorization": {"Bearer "}}).Code; got != 403 {
+		t.Errorf("got %d", got)
+	}
+}

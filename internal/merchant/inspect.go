@@ -1,0 +1,110 @@
+package merchant
+
+import (
+	"context"
+	"crypto/rsa"
+	"crypto/x509"
+	"fmt"
+	"time"
+
+	"github.com/wxproxy/wxproxy/internal/secret"
+	"github.com/wxproxy/wxproxy/signer"
+)
+
+// inspection is one pass over a merchant's material: it reads, checks and
+// gathers. Each piece that failed stays zero, and the comparisons that need it
+// are skipped.
+type inspection struct {
+	spec     Spec
+	reader   reader
+	clock    func() time.Time
+	now      time.Time // of the whole pass
+	findings []Finding
+
+	key  *rsa.PrivateKey
+	cert *x509.Certificate
+	m    Material
+}
+
+// inspect returns the material and what was found; the material is complete
+// when no finding stops it.
+func inspect(ctx context.Context, spec Spec, reader reader, clock func() time.Time) (*Material, []Finding) {
+	i := &inspection{spec: spec, reader: reader, clock: clock, now: clock()}
+	i.privateKey(ctx)
+	i.certificate(ctx)
+	i.pair()
+	i.merchantID()
+	i.apiv3Keys(ctx)
+	i.apiv2Key(ctx)
+	i.publicKey(ctx)
+	i.sign()
+	i.m.LoadedAt = i.now
+	i.m.Warnings = warnings(i.findings)
+	return &i.m, i.findings
+}
+
+func (i *inspection) ok(name, format string, args ...any) {
+	i.findings = append(i.findings, Finding{Name: name, OK: true, Detail: fmt.Sprintf(format, args...)})
+}
+
+func (i *inspection) fail(name, fix, format string, args ...any) {
+	i.findings = append(i.findings, Finding{Name: name, Detail: fmt.Sprintf(format, args...), Fix: fix})
+}
+
+// wrong is a fail that does not stop the material from being used.
+func (i *inspection) wrong(name, fix, format string, args ...any) {
+	i.findings = append(i.findings, Finding{Name: name, Warn: true, Detail: fmt.Sprintf(format, args...), Fix: fix})
+}
+
+func (i *inspection) warn(name, fix, format string, args ...any) {
+	i.findings = append(i.findings, Finding{Name: name, OK: true, Warn: true, Detail: fmt.Sprintf(format, args...), Fix: fix})
+}
+
+// read returns what ref names. The reader's errors name the place themselves.
+func (i *inspection) read(ctx context.Context, name string, ref secret.Ref) (secret.Value, bool) {
+	v, err := i.reader.Read(ctx, ref)
+	if err != nil {
+		i.fail(name, "correct "+name+", or put what it names in place", "%v", err)
+		return secret.Value{}, false
+	}
+	return v, true
+}
+
+func (i *inspection) privateKey(ctx context.Context) {
+	const name = "private_key"
+	ref := i.spec.PrivateKey
+	if ref.IsZero() {
+		i.fail(name, "set it to where apiclient_key.pem is", "no reference is given")
+		return
+	}
+	text, ok := i.read(ctx, name, ref)
+	if !ok {
+		return
+	}
+	defer text.Clear()
+	key, err := signer.ParsePrivateKey(text.Bytes())
+	if err != nil {
+		i.fail(name, "put the content of apiclient_key.pem there, whole", "%s: %v", ref, err)
+		return
+	}
+	if bits := key.N.BitLen(); bits < minKeyBits {
+		i.fail(name, "make a new key and certificate in the merchant console", "%s: RSA with %d bits, fewer than the %d that WeChat Pay takes", ref, bits, minKeyBits)
+		return
+	}
+	i.key = key
+	i.ok(name, "%s: RSA, %d bits", ref, key.N.BitLen())
+}
+
+// sign makes the signer, when there is all that it needs.
+func (i *inspection) sign() {
+	serial := i.serial()
+	if i.key == nil || serial == "" || i.m.MchID == "" {
+		return
+	}
+	s, err := signer.New(signer.Credential{MchID: i.m.MchID, Serial: serial, Key: i.key}, i.clock)
+	if err != nil {
+		i.fail("signer", "correct the above", "%v", err)
+		return
+	}
+	i.m.Signer = s
+}

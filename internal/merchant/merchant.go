@@ -1,0 +1,153 @@
+// Package merchant holds one merchant's own key material: private key,
+// certificate or its serial number, APIv3 keys, and the WeChat Pay public key
+// that the merchant pinned.
+//
+// The pieces are read from their references, checked one by one and against
+// each other, and taken over all together or not at all: a key file that was
+// replaced before its certificate leaves the old pair at work. The package
+// neither watches files nor downloads anything; whoever does calls Reload.
+package merchant
+
+import (
+	"context"
+	"crypto/rsa"
+	"errors"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/wxproxy/wxproxy/internal/secret"
+	"github.com/wxproxy/wxproxy/signer"
+)
+
+// Spec says who the merchant is and where its key material is.
+type Spec struct {
+	Name             string     // alias
+	MchID            string     // empty: taken from the certificate
+	Certificate      secret.Ref // optional with SerialNo
+	SerialNo         string     // optional with Certificate
+	PrivateKey       secret.Ref
+	APIv3Key         secret.Ref
+	APIv3KeyPrevious secret.Ref // optional
+	APIv2Key         secret.Ref // optional
+	PublicKey        secret.Ref // WeChat Pay's; optional, with PublicKeyID
+	PublicKeyID      string
+}
+
+// reader reads what a reference names. Each Value it returns is new and may be
+// overwritten.
+type reader interface {
+	Read(ctx context.Context, ref secret.Ref) (secret.Value, error)
+}
+
+// Material is a complete, checked set. It is immutable.
+type Material struct {
+	MchID     string
+	Signer    *signer.Signer
+	APIv3Keys []secret.Value // the current one first, then the previous
+	APIv2Key  secret.Value   // zero when there is none
+
+	PinnedSerial string         // ID of the WeChat Pay public key, empty when there is none
+	Pinned       *rsa.PublicKey // nil when there is none
+
+	CertificateNotAfter time.Time // zero when only serial_no was given
+	LoadedAt            time.Time // when this set was first seen
+	Warnings            []Finding // what is wrong without stopping anything
+}
+
+// Merchant is the material of the moment. It is safe for concurrent use.
+type Merchant struct {
+	spec   Spec
+	reader reader
+	now    func() time.Time
+	log    *slog.Logger
+
+	current atomic.Pointer[Material]
+	err     atomic.Pointer[error]
+
+	reloading sync.Mutex // one Reload at a time, so that the last to read is the last to swap
+}
+
+// New makes a Merchant without material; Reload loads it. A nil now means
+// time.Now, a nil log discards.
+func New(spec Spec, reader reader, now func() time.Time, log *slog.Logger) (*Merchant, error) {
+	if spec.Name == "" || reader == nil {
+		return nil, errors.New("merchant without a name or a reader")
+	}
+	if now == nil {
+		now = time.Now
+	}
+	if log == nil {
+		log = slog.New(slog.DiscardHandler)
+	}
+	return &Merchant{spec: spec, reader: reader, now: now, log: log.With("merchant", spec.Name)}, nil
+}
+
+// Name is the merchant's alias.
+func (m *Merchant) Name() string { return m.spec.Name }
+
+// Current returns the material in use, nil before the first successful Reload.
+// It never waits.
+func (m *Merchant) Current() *Material { return m.current.Load() }
+
+// Err tells what was wrong with the last Reload, nil if nothing was. The
+// material of before stays in use meanwhile.
+func (m *Merchant) Err() error {
+	if err := m.err.Load(); err != nil {
+		return *err
+	}
+	return nil
+}
+
+// Reload reads everything anew and swaps it in when all of it fits together.
+// On error nothing changes.
+func (m *Merchant) Reload(ctx context.Context) error {
+	m.reloading.Lock()
+	defer m.reloading.Unlock()
+	fresh, findings := inspect(ctx, m.spec, m.reader, m.now)
+	if err := failures(m.spec.Name, findings); err != nil {
+		m.err.Store(&err)
+		return err
+	}
+	m.err.Store(nil)
+	if old := m.current.Load(); old != nil && fresh.same(old) {
+		// The files were touched, not changed. LoadedAt goes on telling the
+		// age of the keys; only what depends on the clock is new.
+		fresh.LoadedAt = old.LoadedAt
+	}
+	m.tell(fresh)
+	m.current.Store(fresh)
+	return nil
+}
+
+// tell logs a change of keys, and warnings that were not there before.
+func (m *Merchant) tell(fresh *Material) {
+	old := m.current.Load()
+	if old == nil || !fresh.same(old) {
+		m.log.Info("merchant keys loaded", "mchid", fresh.MchID, "serial", fresh.Signer.Serial(), "public_key_id", fresh.PinnedSerial)
+	}
+	for _, w := range fresh.Warnings {
+		if old == nil || !hasFinding(old.Warnings, w) {
+			m.log.Warn(w.Name+": "+w.Detail, "fix", w.Fix)
+		}
+	}
+}
+
+// same reports whether both sets hold the same keys.
+func (m *Material) same(o *Material) bool {
+	if len(m.APIv3Keys) != len(o.APIv3Keys) {
+		return false
+	}
+	for i, k := range m.APIv3Keys {
+		if !k.Equal(o.APIv3Keys[i]) {
+			return false
+		}
+	}
+	if (m.Pinned == nil) != (o.Pinned == nil) || (m.Pinned != nil && !m.Pinned.Equal(o.Pinned)) {
+		return false
+	}
+	public, ok := m.Signer.Public().(*rsa.PublicKey)
+	return ok && public.Equal(o.Signer.Public()) && m.Signer.Serial() == o.Signer.Serial() && m.MchID == o.MchID &&
+		m.APIv2Key.Equal(o.APIv2Key) && m.PinnedSerial == o.PinnedSerial
+}

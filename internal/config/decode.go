@@ -17,6 +17,9 @@ var notInThisBuild = map[string]string{
 	"vault": "use file: or env: references",
 }
 
+// maxItems bounds a list: items are compared with each other.
+const maxItems = 4096
+
 // A decoder fills a Config from a YAML tree. It reads exactly what the types
 // declare: the depth of the walk is theirs, not the file's, and aliases are
 // refused, so that no file can make it run long.
@@ -100,6 +103,10 @@ func (d *decoder) list(n *yaml.Node, v reflect.Value, f field) {
 			return
 		}
 		items = []*yaml.Node{n}
+	}
+	if len(items) > maxItems {
+		d.fault(f.key, n.Line, fmt.Sprintf("has more than %d items", maxItems), "split the config over several wxproxy processes")
+		return
 	}
 	v.Set(reflect.MakeSlice(v.Type(), len(items), len(items)))
 	for i, item := range items {

@@ -107,6 +107,7 @@ func TestTypeFaults(t *testing.T) {
 		{"list for a text", smallest + "log: {level: [info]}\n", "11 log.level: is a list, not a single value"},
 		{"text for a section", smallest + "log: info\n", "11 log: is a single value, not a section"},
 		{"text for a list", outbound("upstreams: https://api.mch.weixin.qq.com"), "12 outbound.upstreams: is a single value, not a list"},
+		{"long list", outbound("hosts: [" + strings.Repeat("a,", 4097) + "]"), "12 outbound.hosts: has more than 4096 items"},
 		{"no value", smallest + "state_dir:\n", "11 state_dir: has no value"},
 		{"null", smallest + "shutdown_grace: ~\n", "11 shutdown_grace: has no value"},
 		{"empty item", outbound("upstreams:\n  -"), "13 outbound.upstreams[0]: is an empty list item"},

@@ -186,11 +186,10 @@ func (n *Notify) accept(r *http.Request, x *callback, routes []*Route, candidate
 		return result{outcome: openOutcome(err), cause: err}
 	}
 	x.event = n.table.Event(x.opened.envelope.EventType)
-	i := slices.IndexFunc(routes, func(r *Route) bool { return r.takes(x.opened.merchant.Name, x.event.Type) })
-	if i < 0 {
+	route := routeFor(routes, x.opened.merchant.Name, x.event.Type)
+	if route == nil {
 		return result{outcome: outcomeNoRoute}
 	}
-	route := routes[i]
 	within, cancel := context.WithDeadline(r.Context(), x.start.Add(route.budget(x.event.Budget)))
 	defer cancel()
 	if x.event.Answer {

@@ -35,11 +35,37 @@ type Route struct {
 	Client    *http.Client        // nil: a plain one; with the app's TLS otherwise
 }
 
-func (r *Route) takes(merchant, event string) bool {
-	return r.serves(merchant) && (len(r.Events) == 0 || slices.ContainsFunc(r.Events, func(p string) bool {
+// match reports whether a route takes a notify, and how exactly its pattern
+// says so: of several routes on one path the most exact one takes it.
+func (r *Route) match(merchant, event string) (exactness int, ok bool) {
+	if !r.serves(merchant) {
+		return 0, false
+	}
+	if len(r.Events) == 0 {
+		return 0, true
+	}
+	for _, p := range r.Events {
 		prefix, open := strings.CutSuffix(p, "*")
-		return p == event || open && strings.HasPrefix(event, prefix)
-	}))
+		switch {
+		case p == event:
+			return len(event) + 1, true // nothing is more exact
+		case open && strings.HasPrefix(event, prefix):
+			exactness, ok = max(exactness, len(prefix)+1), true
+		}
+	}
+	return exactness, ok
+}
+
+// routeFor picks the route of a notify, nil if none takes it.
+func routeFor(routes []*Route, merchant, event string) *Route {
+	var best *Route
+	most := -1
+	for _, r := range routes {
+		if exactness, ok := r.match(merchant, event); ok && exactness > most {
+			best, most = r, exactness
+		}
+	}
+	return best
 }
 
 func (r *Route) serves(merchant string) bool {

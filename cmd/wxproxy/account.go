@@ -1,0 +1,125 @@
+package main
+
+import (
+	"context"
+	"crypto/rsa"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"path/filepath"
+
+	"github.com/wxproxy/wxproxy/certcache"
+	"github.com/wxproxy/wxproxy/internal/admin"
+	"github.com/wxproxy/wxproxy/internal/config"
+	"github.com/wxproxy/wxproxy/internal/merchant"
+	"github.com/wxproxy/wxproxy/internal/secret"
+	"github.com/wxproxy/wxproxy/internal/wire"
+	"github.com/wxproxy/wxproxy/proxy"
+	"github.com/wxproxy/wxproxy/signer"
+)
+
+// account is one merchant at work: its own keys and WeChat Pay's.
+type account struct {
+	*merchant.Merchant
+	cache *certcache.Cache
+}
+
+// newAccount loads a merchant's keys and the copy of its platform
+// certificates. A copy that cannot be used is no reason not to start.
+func newAccount(ctx context.Context, c config.Merchant, stateDir string, reader secret.Reader, up *proxy.Upstream, log *slog.Logger) (*account, error) {
+	m, err := merchant.New(merchantSpec(c), reader, nil, log)
+	if err != nil {
+		return nil, err
+	}
+	if err := m.Reload(ctx); err != nil {
+		return nil, err
+	}
+	a := &account{Merchant: m}
+	o := certcache.Options{
+		Name: c.Name, Certificates: c.Platform.Certificates == "auto", Pinned: a.pinned,
+		Fetch: a.fetch(up), APIv3Keys: a.apiv3Keys, Log: log,
+	}
+	if stateDir != "" {
+		o.File = filepath.Join(stateDir, c.Name+".certificates")
+	}
+	if a.cache, err = certcache.New(o); err != nil {
+		return nil, err
+	}
+	if err := a.cache.Load(); err != nil {
+		log.Warn("stored platform certificates not used", "merchant", c.Name, "error", err)
+	}
+	return a, nil
+}
+
+func merchantSpec(c config.Merchant) merchant.Spec {
+	return merchant.Spec{
+		Name: c.Name, MchID: c.MchID, Certificate: c.Certificate, SerialNo: c.SerialNo,
+		PrivateKey: c.PrivateKey, APIv3Key: c.APIv3Key, APIv3KeyPrevious: c.APIv3KeyPrevious, APIv2Key: c.APIv2Key,
+		PublicKey: c.Platform.PublicKey, PublicKeyID: c.Platform.PublicKeyID,
+	}
+}
+
+func (a *account) signer() *signer.Signer {
+	if m := a.Current(); m != nil {
+		return m.Signer
+	}
+	return nil
+}
+
+func (a *account) apiv3Keys() []secret.Value {
+	if m := a.Current(); m != nil {
+		return m.APIv3Keys
+	}
+	return nil
+}
+
+func (a *account) pinned() (string, *rsa.PublicKey) {
+	if m := a.Current(); m != nil {
+		return m.PinnedSerial, m.Pinned
+	}
+	return "", nil
+}
+
+func (a *account) preferredSerial() string {
+	serial, _, _ := a.cache.Preferred()
+	return serial
+}
+
+// fetch downloads the list of platform certificates in the merchant's name.
+func (a *account) fetch(up *proxy.Upstream) func(context.Context) (*http.Response, error) {
+	return func(ctx context.Context) (*http.Response, error) {
+		key := a.signer()
+		if key == nil {
+			return nil, fmt.Errorf("no key is loaded for merchant %s", a.Name())
+		}
+		answer, _, err := up.Send(ctx, &proxy.Call{
+			Method: http.MethodGet, Target: wire.Target{Path: "/v3/certificates"}, Signer: key, Reads: true,
+			Header: http.Header{"Accept": {"application/json"}, "User-Agent": {"wxproxy"}, "Accept-Encoding": {"identity"}},
+		})
+		return answer, err
+	}
+}
+
+// proxied is the account as the two faces see it.
+func (a *account) proxied() *proxy.Merchant {
+	return &proxy.Merchant{
+		Name: a.Name(), MchID: a.Current().MchID,
+		Signer: a.signer, APIv3Keys: a.apiv3Keys, PreferredSerial: a.preferredSerial, Find: a.cache.Find,
+		AnswerKeys: a.cache.For(certcache.Outbound), NotifyKeys: a.cache.For(certcache.Notify),
+	}
+}
+
+// status is the account as operators see it.
+func (a *account) status() admin.Status {
+	s := admin.Status{Merchant: a.Name(), Ready: true}
+	if err := a.Err(); err != nil { // the last good keys stay in use
+		s.Warning = err.Error()
+	}
+	if err := a.cache.Ready(); err != nil {
+		s.Ready, s.Problem = false, err.Error()
+	}
+	if a.Current() == nil {
+		s.Ready, s.Problem = false, "no key is loaded"
+	}
+	return s
+}

@@ -1,0 +1,79 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"time"
+
+	"github.com/wxproxy/wxproxy/internal/config"
+)
+
+// listen opens an address of the config. A Unix socket gets the mode, and one
+// that a dead process left behind is removed; a live one is not.
+func listen(address string, mode fs.FileMode) (net.Listener, error) {
+	network, where, err := config.ParseAddress(address)
+	if err != nil {
+		return nil, err
+	}
+	if network != "unix" {
+		return net.Listen(network, where)
+	}
+	if err := removeDeadSocket(where); err != nil {
+		return nil, err
+	}
+	l, err := net.Listen(network, where)
+	if err != nil {
+		return nil, err
+	}
+	if err := os.Chmod(where, mode); err != nil {
+		return nil, errors.Join(err, l.Close())
+	}
+	return l, nil
+}
+
+func removeDeadSocket(path string) error {
+	info, err := os.Lstat(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if info.Mode()&fs.ModeSocket == 0 {
+		return fmt.Errorf("%s exists and is not a socket; remove it or choose another path", path)
+	}
+	if c, err := net.DialTimeout("unix", path, time.Second); err == nil {
+		_ = c.Close()
+		return fmt.Errorf("%s is in use by another process", path)
+	}
+	return os.Remove(path)
+}
+
+// newServer has the bounds that every server here needs; handlers set the
+// deadlines of bodies themselves, since downloads may last.
+func newServer(h http.Handler, maxHeader int, log *slog.Logger) *http.Server {
+	return &http.Server{
+		Handler:           h,
+		ReadHeaderTimeout: 10 * time.Second,
+		IdleTimeout:       120 * time.Second,
+		MaxHeaderBytes:    maxHeader,
+		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug),
+		ConnContext:       peerContext,
+		// An OPTIONS * request has no business here, and the handler says so.
+		DisableGeneralOptionsHandler: true,
+	}
+}
+
+// peerContext notes who is at the other end of a Unix socket.
+func peerContext(ctx context.Context, c net.Conn) context.Context {
+	if u, ok := c.(*net.UnixConn); ok {
+		return withPeer(ctx, u)
+	}
+	return ctx
+}

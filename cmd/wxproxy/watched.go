@@ -1,0 +1,33 @@
+package main
+
+import (
+	"github.com/wxproxy/wxproxy/internal/config"
+	"github.com/wxproxy/wxproxy/internal/secret"
+)
+
+// watchedFiles lists the files whose change is a reason to reload: those that
+// secrets refer to, and the certificates of apps.
+func watchedFiles(c *config.Config) []string {
+	var files []string
+	add := func(refs ...secret.Ref) {
+		for _, r := range refs {
+			if r.Scheme == "file" {
+				files = append(files, r.Target)
+			}
+		}
+	}
+	for _, m := range c.Merchants {
+		add(m.Certificate, m.PrivateKey, m.APIv3Key, m.APIv3KeyPrevious, m.APIv2Key, m.Platform.PublicKey)
+	}
+	for _, caller := range c.Outbound.Callers {
+		add(caller.Token)
+	}
+	for _, r := range c.Notify.Routes {
+		add(r.WebhookSecret, r.ClientTLS.Certificate, r.ClientTLS.PrivateKey)
+		if r.ClientTLS.CA != "" {
+			files = append(files, r.ClientTLS.CA)
+		}
+	}
+	add(c.Admin.ControlToken)
+	return files
+}

@@ -54,7 +54,8 @@ func (c *Cache) download(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrAnswer, err)
 	}
-	if err := verifier.Verify(ctx, c.candidates(listed, c.now()), stamp, a.body); err != nil {
+	keys := candidates{cache: c, listed: listed, counts: func(e entry) bool { return e.verifies(c.now()) }}
+	if err := verifier.Verify(ctx, keys, stamp, a.body); err != nil {
 		return fmt.Errorf("%w: %w", ErrAnswer, err)
 	}
 	c.swap(listed)
@@ -148,14 +149,10 @@ func (c *Cache) decrypt(r wire.Resource) ([]byte, error) {
 // one, or one in the list itself, since WeChat Pay may sign with the new
 // certificate from the first answer on that shows it. That those are sealed
 // with the APIv3 key is what makes them count.
-func (c *Cache) candidates(listed []entry, now time.Time) verifier.Keys {
-	return candidates{cache: c, inside: (&snapshot{}).merge(listed, now), now: now}
-}
-
 type candidates struct {
 	cache  *Cache
-	inside *snapshot
-	now    time.Time
+	listed []entry
+	counts func(entry) bool
 }
 
 // Lookup implements verifier.Keys and never waits.
@@ -163,18 +160,22 @@ func (k candidates) Lookup(_ context.Context, serial string) (*rsa.PublicKey, er
 	if key, ok := k.cache.Find(serial); ok {
 		return key, nil
 	}
-	if e, ok := k.inside.find(serial, k.now); ok {
-		return e.key, nil
+	for _, e := range k.listed {
+		if wire.CanonicalSerial(e.serial) == wire.CanonicalSerial(serial) && k.counts(e) {
+			return e.key, nil
+		}
 	}
-	return nil, fmt.Errorf("%w: the list is signed by a key that is neither trusted nor in it", verifier.ErrSerialUnknown)
+	return nil, fmt.Errorf("%w: the list is signed by a key that is neither trusted nor valid in it", verifier.ErrSerialUnknown)
 }
 
 // swap makes the listed certificates trusted beside those of before.
 func (c *Cache) swap(listed []entry) {
+	c.mu.Lock() // Load may run beside a download
 	now := c.now()
 	before := c.trusted.Load()
 	after := before.merge(listed, now)
 	c.trusted.Store(after)
+	c.mu.Unlock()
 	for id, e := range after.entries {
 		if _, known := before.entries[id]; !known {
 			c.log.Info("platform certificate trusted", "serial", e.serial,

@@ -54,9 +54,3 @@ func (n *negative) shrink(now time.Time) {
 		delete(n.seen, serial)
 	}
 }
-
-func (n *negative) size() int {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	return len(n.seen)
-}

@@ -20,7 +20,7 @@ type entry struct {
 	cert      *x509.Certificate
 	key       *rsa.PublicKey
 	effective time.Time // encrypt with it from here on …
-	expire    time.Time // … until here: the API's word, or the certificate's end if that is earlier
+	expire    time.Time // … until here: the API's word, the certificate's end or its leaving the list, whichever is first
 }
 
 // verifies reports whether signatures of the certificate count. Its own end
@@ -70,17 +70,22 @@ func (s *snapshot) usable(now time.Time) bool {
 }
 
 // merge returns a snapshot with the listed certificates and those kept from
-// before that still verify, the youngest ones if there are too many.
+// before that still verify, the youngest ones if there are too many. What the
+// list no longer has is not encrypted with: WeChat Pay may have taken back a
+// new certificate.
 func (s *snapshot) merge(listed []entry, now time.Time) *snapshot {
 	merged := make(map[string]entry, len(listed)+len(s.entries))
 	for _, e := range listed {
-		if e.verifies(now) && len(merged) < maxCertificates {
+		if e.verifies(now) {
 			merged[wire.CanonicalSerial(e.serial)] = e
 		}
 	}
 	for _, e := range s.sorted() {
 		id := wire.CanonicalSerial(e.serial)
 		if _, ok := merged[id]; !ok && e.verifies(now) && len(merged) < maxCertificates {
+			if now.Before(e.expire) {
+				e.expire = now
+			}
 			merged[id] = e
 		}
 	}

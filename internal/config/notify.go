@@ -13,8 +13,8 @@ type Notify struct {
 	// Address for WeChat Pay, or for the ingress before us. host:port or unix:/path. Default:
 	// 127.0.0.1:8443 when there are routes, else off.
 	Listen string `yaml:"listen"`
-	// How the public reaches this port, as in https://pay.example.com; fills notify_url in
-	// orders that leave it out. Default: none, nothing is filled in.
+	// How the public reaches this port, as in https://pay.example.com; wxproxy check looks at
+	// it. Filling notify_url into orders that leave it out is not in this build. Default: none.
 	PublicURL string `yaml:"public_url"`
 	// TLS of this port.
 	TLS NotifyTLS `yaml:"tls"`

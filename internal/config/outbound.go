@@ -58,8 +58,8 @@ type Caller struct {
 	// Requests this caller may make, as "METHOD /path". The method * is any, a segment * is
 	// any one segment, a last segment ** is the rest. Default: all.
 	Allow []string `yaml:"allow"`
-	// Local endpoints this caller may use. Default: none.
-	Endpoints []string `yaml:"endpoints" enum:"pay-params,sign,encrypt,decrypt,verify"`
+	// Local endpoints this caller may use. None is in this build. Default: none.
+	Endpoints []string `yaml:"endpoints" later:"pay-params,sign,encrypt,decrypt,verify"`
 }
 
 // Limits bounds what one request, and all of them, may take.

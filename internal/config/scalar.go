@@ -117,11 +117,17 @@ func setString(v reflect.Value, text string, tag reflect.StructTag, dir string) 
 	if !utf8.ValidString(text) || strings.ContainsFunc(text, unicode.IsControl) {
 		return "has a line break or control character", "write it on one line"
 	}
-	if slices.Contains(split(tag.Get("later")), text) {
-		return "is " + text + ", which is not in this build", "write " + oneOf(tag.Get("enum"))
+	enum, later := split(tag.Get("enum")), split(tag.Get("later"))
+	if len(enum) == 0 && len(later) > 0 {
+		fix = "remove it"
+	} else {
+		fix = "write " + oneOf(tag.Get("enum"))
 	}
-	if enum := split(tag.Get("enum")); len(enum) > 0 && !slices.Contains(enum, text) {
-		return "is not a value it can take", "write " + oneOf(tag.Get("enum"))
+	switch {
+	case slices.Contains(later, text):
+		return "is " + text + ", which is not in this build", fix
+	case len(enum)+len(later) > 0 && !slices.Contains(enum, text):
+		return "is not a value it can take", fix
 	}
 	if tag.Get("kind") != "" && text != "" {
 		if strings.HasPrefix(text, "file:") || strings.HasPrefix(text, "env:") || strings.Contains(text, "://") {

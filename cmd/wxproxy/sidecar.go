@@ -6,9 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/url"
 	"os"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -144,7 +146,7 @@ func (s *sidecar) makeAccounts(ctx context.Context) error {
 func (s *sidecar) makeOutbound(ctx context.Context) (err error) {
 	o := s.cfg.Outbound
 	options := proxy.OutboundOptions{
-		Merchants: s.proxied(), Table: s.table, Upstream: s.upstream, Hosts: o.Hosts,
+		Merchants: s.proxied(), Table: s.table, Upstream: s.upstream, Hosts: ownHosts(o),
 		Limits: proxy.Limits{Request: int64(o.Limits.Request), Response: int64(o.Limits.Response), InFlight: int64(o.Limits.InFlight)},
 		Rate:   rate.Limit(o.Limits.Rate.PerSecond), Burst: o.Limits.Rate.Burst,
 		Timeout: o.Timeout, Log: s.log, Metrics: s.metrics,
@@ -158,6 +160,19 @@ func (s *sidecar) makeOutbound(ctx context.Context) (err error) {
 	}
 	s.outbound, err = proxy.NewOutbound(options)
 	return err
+}
+
+// ownHosts are the names that the user gave us, and those that we listen on.
+func ownHosts(o config.Outbound) []string {
+	hosts := slices.Clone(o.Hosts)
+	for _, l := range o.Listen {
+		if network, where, err := config.ParseAddress(l.Address); err == nil && network == "tcp" {
+			if host, _, err := net.SplitHostPort(where); err == nil && host != "" {
+				hosts = append(hosts, host)
+			}
+		}
+	}
+	return hosts
 }
 
 func (s *sidecar) caller(ctx context.Context, c config.Caller) (*proxy.Caller, error) {

@@ -22,8 +22,9 @@ type Outbound struct {
 	// PEM file of certificates to trust for upstreams besides the system's, for tests and TLS
 	// gateways. Default: none.
 	UpstreamCA string `yaml:"upstream_ca" kind:"path"`
-	// Host names, without port, under which apps may call us; others are refused. Default:
-	// loopback names, the hosts of listen and of upstreams.
+	// More host names, without port, under which apps may call us, besides loopback names and
+	// the hosts of listen and upstreams. Others are refused: a web page may have made its own
+	// name point here. Default: none.
 	Hosts []string `yaml:"hosts"`
 	// Who may call, and what. Default: none, whoever reaches a loopback address or the socket
 	// may do everything.

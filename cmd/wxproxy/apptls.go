@@ -53,7 +53,7 @@ func (t *appTransport) reload(ctx context.Context, r secret.Reader) error {
 		c.Certificates = []tls.Certificate{pair}
 	}
 	if t.config.CA != "" {
-		pool, err := certPool(t.config.CA)
+		pool, err := addCerts(x509.NewCertPool(), t.config.CA)
 		if err != nil {
 			return fmt.Errorf("client_tls.ca: %w", err)
 		}
@@ -67,13 +67,12 @@ func (t *appTransport) reload(ctx context.Context, r secret.Reader) error {
 	return nil
 }
 
-// certPool reads the certificates that may sign a server's.
-func certPool(file string) (*x509.CertPool, error) {
+// addCerts adds the certificates of a file, which may sign a server's, to a pool.
+func addCerts(pool *x509.CertPool, file string) (*x509.CertPool, error) {
 	text, err := os.ReadFile(file)
 	if err != nil {
 		return nil, err
 	}
-	pool := x509.NewCertPool()
 	if !pool.AppendCertsFromPEM(text) {
 		return nil, fmt.Errorf("%s holds no certificate in PEM", file)
 	}

@@ -105,11 +105,13 @@ func (s *sidecar) makeUpstream(context.Context) (err error) {
 		o.Bases = append(o.Bases, base)
 	}
 	if s.cfg.Outbound.UpstreamCA != "" {
-		var pool *x509.CertPool
-		if pool, err = certPool(s.cfg.Outbound.UpstreamCA); err != nil {
+		system, err := x509.SystemCertPool()
+		if err != nil {
+			return fmt.Errorf("outbound.upstream_ca: reading the system's certificates: %w", err)
+		}
+		if o.RootCAs, err = addCerts(system, s.cfg.Outbound.UpstreamCA); err != nil {
 			return fmt.Errorf("outbound.upstream_ca: %w", err)
 		}
-		o.RootCAs = pool
 	}
 	s.upstream, err = proxy.NewUpstream(o)
 	return err

@@ -4,10 +4,17 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"slices"
 	"strings"
 
 	"github.com/wxproxy/wxproxy/internal/wire"
 )
+
+// methods are those that APIv3 has. Others are not signed: net/http repeats
+// some of them by itself (OPTIONS, TRACE), with the old signature.
+var methods = []string{
+	http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete,
+}
 
 // admit decides whether a request may be signed at all: this port signs money.
 func (o *Outbound) admit(r *http.Request, l Listener) (*Caller, wire.Target, *failure) {
@@ -17,6 +24,9 @@ func (o *Outbound) admit(r *http.Request, l Listener) (*Caller, wire.Target, *fa
 	}
 	if f := refuseBrowser(r); f != nil {
 		return nil, wire.Target{}, f
+	}
+	if !slices.Contains(methods, r.Method) {
+		return nil, wire.Target{}, fail(ReasonMethodNotAllowed, "method %s is not one of APIv3's", outside(r.Method))
 	}
 	raw, absolute := originForm(r.RequestURI)
 	if f := o.checkHost(r, l, absolute); f != nil {
@@ -45,7 +55,7 @@ func (o *Outbound) admit(r *http.Request, l Listener) (*Caller, wire.Target, *fa
 func refuseBrowser(r *http.Request) *failure {
 	for name := range r.Header {
 		if name == "Origin" || strings.HasPrefix(name, "Sec-Fetch-") {
-			return fail(ReasonForbidden, "requests of browsers are refused (header %s); call from the server side", name)
+			return fail(ReasonForbidden, "requests of browsers are refused (header %s); call from the server side", outside(name))
 		}
 	}
 	return nil

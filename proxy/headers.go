@@ -48,6 +48,7 @@ func dropOurs(h http.Header) {
 		}
 	}
 	delete(h, "Idempotency-Key")
+	delete(h, "X-Idempotency-Key") // to net/http it means that it may repeat a POST by itself
 }
 
 // requestHeaders is what of the app's headers goes to WeChat Pay. Its

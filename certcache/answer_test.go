@@ -217,22 +217,3 @@ func TestDownloadRefused(t *testing.T) {
 		})
 	}
 }
-
-// FuzzDownload: of all bodies only the signed one is believed, and nothing
-// panics.
-func FuzzDownload(f *testing.F) {
-	cert := issue(f, 0, epoch.Add(-year), epoch.Add(year))
-	good := list(f, epoch, cert)
-	f.Add(good.body)
-	f.Add([]byte(`{"data":[{"serial_no":"1","encrypt_certificate":{}}]}`))
-	f.Add([]byte(`{"data":[]}`))
-	f.Fuzz(func(t *testing.T, body []byte) {
-		w := &wechat{}
-		w.set(reply{status: 200, header: good.header, body: body}, nil)
-		c := open(t, w.options())
-		err := c.Refresh(t.Context())
-		if genuine := string(body) == string(good.body); (err == nil) != genuine || c.Has(cert.serial) != genuine {
-			t.Fatalf("got %v for genuine=%t", err, genuine)
-		}
-	})
-}

@@ -2,52 +2,53 @@ package merchant
 
 import "github.com/prometheus/client_golang/prometheus"
 
-// Collector presents merchants' own keys to Prometheus: how old they are, when
-// the certificate ends, and whether the last reload failed.
+// Collector presents merchants' keys to Prometheus. Register it once for all.
 type Collector struct {
-	merchants []*Merchant
-
-	expiry, loaded, failed *prometheus.Desc
+	merchants              []*Merchant
+	loaded, expiry, failed *prometheus.Desc
 }
 
 var _ prometheus.Collector = (*Collector)(nil)
 
-// NewCollector presents the merchants given. Register it once for all.
+// NewCollector presents the merchants given.
 func NewCollector(merchants ...*Merchant) *Collector {
 	label := []string{"merchant"}
 	return &Collector{
 		merchants: merchants,
-		expiry: prometheus.NewDesc("wxproxy_merchant_certificate_expiry_timestamp_seconds",
-			"End of the merchant API certificate; absent when only serial_no is configured.", label, nil),
-		loaded: prometheus.NewDesc("wxproxy_merchant_key_loaded_timestamp_seconds",
+		loaded: prometheus.NewDesc("wxproxy_merchant_keys_loaded_timestamp_seconds",
 			"When the keys in use were first loaded.", label, nil),
+		expiry: prometheus.NewDesc("wxproxy_merchant_certificate_expiry_timestamp_seconds",
+			"End of the merchant API certificate in use; absent when only serial_no is configured.", label, nil),
 		failed: prometheus.NewDesc("wxproxy_merchant_reload_failed",
-			"1 while the newest key material could not be taken over and the old stays in use.", label, nil),
+			"1 while the last reload of the keys failed and those of before serve, else 0.", label, nil),
 	}
 }
 
 // Describe implements prometheus.Collector.
 func (c *Collector) Describe(to chan<- *prometheus.Desc) {
-	to <- c.expiry
 	to <- c.loaded
+	to <- c.expiry
 	to <- c.failed
 }
 
 // Collect implements prometheus.Collector.
 func (c *Collector) Collect(to chan<- prometheus.Metric) {
 	for _, m := range c.merchants {
-		failed := 0.0
-		if m.Err() != nil {
-			failed = 1
+		gauge := func(desc *prometheus.Desc, v float64) {
+			to <- prometheus.MustNewConstMetric(desc, prometheus.GaugeValue, v, m.Name())
 		}
-		to <- prometheus.MustNewConstMetric(c.failed, prometheus.GaugeValue, failed, m.Name())
-		current := m.Current()
-		if current == nil {
+		if m.Err() != nil {
+			gauge(c.failed, 1)
+		} else {
+			gauge(c.failed, 0)
+		}
+		material := m.Current()
+		if material == nil {
 			continue
 		}
-		to <- prometheus.MustNewConstMetric(c.loaded, prometheus.GaugeValue, float64(current.LoadedAt.Unix()), m.Name())
-		if !current.CertificateNotAfter.IsZero() {
-			to <- prometheus.MustNewConstMetric(c.expiry, prometheus.GaugeValue, float64(current.CertificateNotAfter.Unix()), m.Name())
+		gauge(c.loaded, float64(material.LoadedAt.Unix()))
+		if end := material.CertificateNotAfter; !end.IsZero() {
+			gauge(c.expiry, float64(end.Unix()))
 		}
 	}
 }

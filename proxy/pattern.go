@@ -7,7 +7,7 @@ import (
 
 // Pattern allows a method on paths: "POST /v3/pay/transactions/**". The method
 // is exact or "*"; in the path "*" stands for one segment and "**", at the
-// end, for all that follow.
+// end, for all that follow, at least one.
 type Pattern struct {
 	method   string
 	segments []string
@@ -32,19 +32,19 @@ func (p Pattern) matches(method, path string) bool {
 	if p.method != "*" && p.method != method {
 		return false
 	}
-	rest := strings.TrimPrefix(path, "/")
+	rest, more := strings.CutPrefix(path, "/")
 	for _, want := range p.segments {
-		if want == "**" {
-			return rest != "" // at least one segment, as in the example
+		if !more {
+			return false // no segment is left, which is not the same as an empty one
 		}
-		segment, after, more := strings.Cut(rest, "/")
-		if want != "*" && want != segment || want == "*" && segment == "" {
+		if want == "**" {
+			return rest != ""
+		}
+		var segment string
+		segment, rest, more = strings.Cut(rest, "/")
+		if want != segment && (want != "*" || segment == "") {
 			return false
 		}
-		if !more {
-			after = "\x00" // nothing is left, which is not the same as an empty segment
-		}
-		rest = after
 	}
-	return rest == "\x00"
+	return !more
 }

@@ -230,3 +230,5 @@ func (g got) passed(t testing.TB, status int, verified string) {
 			g.status, g.header.Get("Wxproxy-Verified"), g.header.Get("Wxproxy-Error"), g.body, status, verified)
 	}
 }
+
+func noSigner() *signer.Signer { return nil }

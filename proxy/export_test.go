@@ -1,0 +1,10 @@
+package proxy
+
+// Matches lets the tests of patterns see what a caller's allow list sees.
+func (p Pattern) Matches(method, path string) bool { return p.matches(method, path) }
+
+// Forget makes n remember only the last size notifies that were taken.
+func (n *Notify) Forget(size int) { n.once = newOnce(size) }
+
+// HeldBytes is how much of the in-flight budget is taken.
+func (o *Outbound) HeldBytes() int64 { return o.inFlight.held.Load() }

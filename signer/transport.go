@@ -14,7 +14,9 @@ var ErrNoSigner = errors.New("request has no signer")
 // innermost transport of ours: nothing touches a request after it was signed,
 // and a request that is sent twice is signed twice.
 type Transport struct {
-	Base http.RoundTripper // must be set: no default may add a proxy or follow anything
+	// Base must be set: no default may add a proxy. It must not repeat a request
+	// by itself, which net/http does with bodies that it can rewind.
+	Base http.RoundTripper
 }
 
 var _ http.RoundTripper = (*Transport)(nil)

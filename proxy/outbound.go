@@ -127,6 +127,7 @@ type exchange struct {
 func (o *Outbound) serve(w http.ResponseWriter, r *http.Request, l Listener) {
 	x := &exchange{id: rand.Text(), start: o.now()}
 	w.Header().Set(headerRequestID, x.id)
+	limitWrite(w, x.start.Add(o.timeout)) // the last request's on this connection may have passed
 	ctx, cancel := context.WithCancelCause(r.Context())
 	defer cancel(nil)
 	x.watch = &watchdog{timer: time.AfterFunc(o.timeout, func() { cancel(context.DeadlineExceeded) }), limit: o.timeout}

@@ -19,6 +19,8 @@ import (
 // notifyDeadline is how long WeChat Pay waits for an answer to a notify.
 const notifyDeadline = 5 * time.Second
 
+const maxAnswer = 64 << 10
+
 // courier delivers notifies until they are taken or their schedule is over.
 type courier struct {
 	sim    *Sim
@@ -64,26 +66,35 @@ func (s *Sim) notify(mchID, to string, n Notice) error {
 	return nil
 }
 
+// Delivery is what came of one delivery of a notify.
+type Delivery struct {
+	Entry
+	Answer []byte // body of the receiver's answer, at most 64 KiB
+}
+
 // Send delivers a notify once, at once, spoiled by the fault if there is one,
 // and returns what came of it. It needs no Run and goes to any address.
-func (s *Sim) Send(ctx context.Context, to string, n Notice, f *Fault) (Entry, error) {
+func (s *Sim) Send(ctx context.Context, to string, n Notice, f *Fault) (Delivery, error) {
 	if f != nil {
 		ordered := *f
 		ordered.On = OnNotify
 		if err := ordered.complete(); err != nil {
-			return Entry{}, err
+			return Delivery{}, err
+		}
+		if !ordered.forges() {
+			return Delivery{}, fmt.Errorf("%w: %s spoils no single delivery", ErrFault, f.Kind)
 		}
 		f = &ordered
 	}
 	p, err := s.pack(to, n)
 	if err != nil {
-		return Entry{}, err
+		return Delivery{}, err
 	}
-	e, err := s.courier.deliver(ctx, p, f)
+	d, err := s.courier.deliver(ctx, p, f)
 	if err == nil {
-		s.record(e)
+		s.record(d.Entry)
 	}
-	return e, err
+	return d, err
 }
 
 func (p *parcel) entry(verdict, reason string) Entry {
@@ -133,11 +144,11 @@ func (c *courier) turn(p *parcel, f *Fault) {
 }
 
 func (c *courier) try(p *parcel, f *Fault) Entry {
-	e, err := c.deliver(context.Background(), p, f)
+	d, err := c.deliver(context.Background(), p, f)
 	if err != nil {
 		return p.entry(VerdictNotTaken, err.Error())
 	}
-	return e
+	return d.Entry
 }
 
 // next records a delivery and plans the following one if it is needed.
@@ -210,13 +221,13 @@ func (c *courier) release(p *parcel) {
 }
 
 // deliver posts the notify once, with a new timestamp, nonce and signature.
-func (c *courier) deliver(ctx context.Context, p *parcel, f *Fault) (Entry, error) {
+func (c *courier) deliver(ctx context.Context, p *parcel, f *Fault) (Delivery, error) {
 	p.attempt++
 	body := p.body
 	if f != nil && f.Kind == FaultBadCipher {
 		other, err := p.seal([]byte(randomHex(wire.APIv3KeyLen)))
 		if err != nil {
-			return Entry{}, err
+			return Delivery{}, err
 		}
 		body = other
 	}
@@ -226,30 +237,30 @@ func (c *courier) deliver(ctx context.Context, p *parcel, f *Fault) (Entry, erro
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, p.to, bytes.NewReader(body))
 	if err != nil {
-		return Entry{}, fmt.Errorf("addressing a notify: %w", err)
+		return Delivery{}, fmt.Errorf("addressing a notify: %w", err)
 	}
 	req.Header = header
 	req.Header.Set("Content-Type", "application/json")
 	req.Header.Set("Accept", "*/*")
 	req.Header.Set("User-Agent", "Mozilla/4.0")
 	req.Header.Set(wire.HeaderRequestID, strings.ToUpper(randomHex(40))+"-0")
-	e := p.entry("", "")
-	e.RequestID, e.Fault, e.Serial = req.Header.Get(wire.HeaderRequestID), faultName(f), req.Header.Get(wire.HeaderSerial)
-	e.Status, err = c.post(req)
-	e.Verdict, e.Reason = judgeDelivery(e.Status, err, f)
-	return e, nil
+	d := Delivery{Entry: p.entry("", "")}
+	d.RequestID, d.Fault, d.Serial = req.Header.Get(wire.HeaderRequestID), faultName(f), req.Header.Get(wire.HeaderSerial)
+	d.Status, d.Answer, err = c.post(req)
+	d.Verdict, d.Reason = judgeDelivery(d.Status, err, f)
+	return d, nil
 }
 
-func (c *courier) post(req *http.Request) (status int, err error) {
+func (c *courier) post(req *http.Request) (status int, body []byte, err error) {
 	resp, err := c.client.Do(req)
 	if err != nil {
-		return 0, err
+		return 0, nil, err
 	}
 	defer resp.Body.Close()
-	if _, err := io.Copy(io.Discard, io.LimitReader(resp.Body, 64<<10)); err != nil {
-		return 0, err
+	if body, err = io.ReadAll(io.LimitReader(resp.Body, maxAnswer)); err != nil {
+		return 0, nil, err
 	}
-	return resp.StatusCode, nil
+	return resp.StatusCode, body, nil
 }
 
 func judgeDelivery(status int, err error, f *Fault) (verdict, reason string) {

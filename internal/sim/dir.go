@@ -179,31 +179,28 @@ func platformFiles(dir string) ([]string, error) {
 	return names, nil
 }
 
-// readDir takes over the credentials of an earlier start.
-func (s *Sim) readDir() error {
-	dir := s.opts.Dir
+// ReadDir returns Options with the merchant and the platform keys of a
+// directory that WriteDir wrote; it is an error, fs.ErrNotExist, when there are
+// none.
+func ReadDir(dir string) (o Options, err error) {
 	m, err := readMerchant(dir)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
 	if err != nil {
-		return err
+		return o, err
 	}
-	s.opts.Merchants = []Merchant{*m}
+	o.Merchants = []Merchant{*m}
 	names, err := platformFiles(dir)
 	if err != nil {
-		return err
+		return o, err
 	}
-	s.opts.Platform = nil
 	for _, name := range names {
-		k, err := readPlatformKey(filepath.Join(dir, name))
+		k, err := ReadPlatformKey(filepath.Join(dir, name))
 		if err != nil {
-			return err
+			return o, err
 		}
-		s.opts.Platform = append(s.opts.Platform, *k)
+		o.Platform = append(o.Platform, *k)
 	}
-	slices.SortStableFunc(s.opts.Platform, func(a, b PlatformKey) int { return a.begin().Compare(b.begin()) })
-	return nil
+	slices.SortStableFunc(o.Platform, func(a, b PlatformKey) int { return a.begin().Compare(b.begin()) })
+	return o, nil
 }
 
 func readMerchant(dir string) (*Merchant, error) {
@@ -228,9 +225,10 @@ func readMerchant(dir string) (*Merchant, error) {
 	}, nil
 }
 
-// readPlatformKey reads one of the simulator's own keys; the name of a public
-// key's file is its ID.
-func readPlatformKey(path string) (*PlatformKey, error) {
+// ReadPlatformKey reads one of the simulator's own keys: PEM with a private key
+// and, unless it is the public key, its certificate. The file of a public key is
+// named sim_platform_ and its ID, or the ID is set afterwards.
+func ReadPlatformKey(path string) (*PlatformKey, error) {
 	found, err := readPEM(path)
 	if err != nil {
 		return nil, err

@@ -86,7 +86,10 @@ func (f *Fault) forges() bool {
 	return f != nil && (slices.Contains(faultSignature, f.Kind) || f.Kind == FaultBadCipher)
 }
 
-const maxFaults = 100
+const (
+	maxFaults = 100
+	maxDelay  = time.Minute
+)
 
 type faults struct {
 	mu sync.Mutex
@@ -130,8 +133,8 @@ func (f *Fault) complete() error {
 		return fmt.Errorf("%w: kind %.64q is none", ErrFault, f.Kind)
 	case f.On == OnAnswer && !forAnswer, f.On == OnNotify && !forNotify, f.On != OnAnswer && f.On != OnNotify:
 		return fmt.Errorf("%w: kind %s does not go with on %.64q", ErrFault, f.Kind, f.On)
-	case f.Delay < 0 || time.Duration(f.Delay) > time.Hour:
-		return fmt.Errorf("%w: delay must be between 0 and 1h", ErrFault)
+	case f.Delay < 0 || time.Duration(f.Delay) > maxDelay:
+		return fmt.Errorf("%w: delay must be between 0 and 1m", ErrFault)
 	case f.Status != 0 && (f.Status < 400 || f.Status > 599):
 		return fmt.Errorf("%w: status must be between 400 and 599", ErrFault)
 	}

@@ -7,6 +7,7 @@ import (
 	"crypto/x509/pkix"
 	"errors"
 	"fmt"
+	"io/fs"
 	"math/big"
 	"regexp"
 	"sync"
@@ -23,11 +24,11 @@ type Merchant struct {
 	MchID string
 	AppID string // the only appid its orders may name; empty: any
 	// Certificate is the merchant API certificate; requests are verified with
-	// its key.
+	// its key. Nil: one is made, with its key.
 	Certificate *x509.Certificate
 	// PrivateKey is needed to write it out, never to verify.
 	PrivateKey *Key
-	APIv3Key   string
+	APIv3Key   string // empty: one is made
 }
 
 // SimulatedMchID is the number of the generated merchant. Real ones do not
@@ -73,7 +74,11 @@ func (m *Merchant) check() error {
 // noticeable part of a second.
 func (s *Sim) prepareKeys() error {
 	if s.opts.Dir != "" {
-		if err := s.readDir(); err != nil {
+		kept, err := ReadDir(s.opts.Dir)
+		switch {
+		case err == nil:
+			s.opts.Merchants, s.opts.Platform = kept.Merchants, kept.Platform
+		case !errors.Is(err, fs.ErrNotExist):
 			return err
 		}
 	}
@@ -105,27 +110,26 @@ func (s *Sim) prepareKeys() error {
 }
 
 func (s *Sim) generateMissing() error {
+	if len(s.merchants) == 0 {
+		s.merchants = []Merchant{{MchID: SimulatedMchID}}
+	}
 	var (
 		tasks sync.WaitGroup
-		m     *Merchant
 		made  [2]PlatformKey
-		errs  [3]error
+		errs  = make([]error, len(s.merchants)+len(made))
 	)
-	if len(s.merchants) == 0 {
-		tasks.Go(func() { m, errs[0] = s.newMerchant() })
+	for i := range s.merchants {
+		tasks.Go(func() { errs[i] = s.completeMerchant(&s.merchants[i]) })
 	}
 	if len(s.platform.certificates) == 0 {
-		tasks.Go(func() { made[0], errs[1] = s.newCertificate() })
+		tasks.Go(func() { made[0], errs[len(s.merchants)] = s.newCertificate() })
 	}
 	if s.platform.public == nil {
-		tasks.Go(func() { made[1], errs[2] = s.newPublicKey() })
+		tasks.Go(func() { made[1], errs[len(s.merchants)+1] = s.newPublicKey() })
 	}
 	tasks.Wait()
-	if err := errors.Join(errs[:]...); err != nil {
+	if err := errors.Join(errs...); err != nil {
 		return fmt.Errorf("generating keys: %w", err)
-	}
-	if m != nil {
-		s.merchants = append(s.merchants, *m)
 	}
 	for _, k := range made {
 		if k.PrivateKey == nil {
@@ -138,23 +142,27 @@ func (s *Sim) generateMissing() error {
 	return nil
 }
 
-func (s *Sim) newMerchant() (*Merchant, error) {
+func (s *Sim) completeMerchant(m *Merchant) error {
+	if m.APIv3Key == "" {
+		m.APIv3Key = randomHex(wire.APIv3KeyLen)
+	}
+	if m.Certificate != nil {
+		return nil
+	}
 	key, err := s.opts.NewKey()
 	if err != nil {
-		return nil, err
+		return err
 	}
 	subject := pkix.Name{
-		CommonName:         SimulatedMchID,
+		CommonName:         m.MchID,
 		Organization:       []string{"微信商户系统"},
 		OrganizationalUnit: []string{"simulated merchant, not a real one"},
 		Locality:           []string{"Shenzhen"},
 		Country:            []string{"CN"},
 	}
-	cert, err := issue(subject, key, s.now().Add(-clockTolerance))
-	if err != nil {
-		return nil, err
-	}
-	return &Merchant{MchID: SimulatedMchID, Certificate: cert, PrivateKey: key, APIv3Key: randomHex(wire.APIv3KeyLen)}, nil
+	m.PrivateKey = key
+	m.Certificate, err = issue(subject, key, s.now().Add(-clockTolerance))
+	return err
 }
 
 // issue makes a certificate that looks as WeChat Pay's do: five years, a

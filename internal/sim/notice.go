@@ -18,7 +18,8 @@ type Notice struct {
 	OriginalType string
 	// Summary. Empty: the event's title.
 	Summary string
-	// Resource becomes the JSON that is encrypted. Nil: a sample for the event.
+	// Resource becomes the JSON that is encrypted; a json.RawMessage stays as it
+	// is. Nil: a sample for the event.
 	Resource any
 	// OutTradeNo is for the log only.
 	OutTradeNo string
@@ -56,7 +57,11 @@ func (s *Sim) pack(to string, n Notice) (*parcel, error) {
 	if n.Resource == nil {
 		n.Resource = s.sample(m, event)
 	}
-	plain, err := json.Marshal(n.Resource)
+	var err error
+	plain, given := n.Resource.(json.RawMessage) // byte for byte
+	if !given {
+		plain, err = json.Marshal(n.Resource)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("writing the resource of %s: %w", n.Event, err)
 	}

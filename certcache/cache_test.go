@@ -135,6 +135,33 @@ func shortened(c issued) issued {
 	return c
 }
 
+// TestBounded: however often WeChat Pay rotates, memory holds few certificates,
+// the youngest, and none that ended.
+func TestBounded(t *testing.T) {
+	t.Parallel()
+	var clk clock
+	w := &wechat{}
+	o := w.options()
+	o.Now = clk.now
+	c := open(t, o)
+	var certs []issued
+	for i := range 20 {
+		certs = append(certs, issue(t, i, epoch.Add(time.Duration(i)*time.Minute-year), epoch.Add(year)))
+		w.set(list(t, epoch, certs[i]), nil)
+		if err := c.Refresh(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got := c.Kept(); got != 16 || c.Has(certs[3].serial) || !c.Has(certs[4].serial) {
+		t.Errorf("keeps %d", got)
+	}
+	clk.advance(year)
+	w.set(list(t, clk.now(), issue(t, 20, epoch, epoch.Add(2*year))), nil)
+	if err := c.Refresh(t.Context()); err != nil || c.Kept() != 1 {
+		t.Errorf("keeps %d, %v", c.Kept(), err)
+	}
+}
+
 func TestGraySwitch(t *testing.T) {
 	t.Parallel()
 	w := &wechat{}

@@ -16,6 +16,9 @@ func (c *Cache) NegativeSize() int {
 	return len(c.unknown.seen)
 }
 
+// Kept is the number of certificates in memory, also of those that ended.
+func (c *Cache) Kept() int { return len(c.trusted.Load().entries) }
+
 // ParseStored reads a copy on disk, for fuzzing, and writes it again.
 func ParseStored(r io.Reader) ([]byte, error) {
 	a, err := parseAnswer(r)

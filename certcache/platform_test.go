@@ -69,10 +69,11 @@ type issued struct {
 	effective, expire time.Time // as the API tells them
 }
 
-// issue makes the certificate number i, which has the pool's key i.
+// issue makes the certificate number i, which has the pool's key i, or the key
+// that is its turn.
 func issue(t testing.TB, i int, from, to time.Time) issued {
 	t.Helper()
-	k := key(t, i)
+	k := key(t, i%4)
 	template := &x509.Certificate{
 		SerialNumber: new(big.Int).SetBytes(append([]byte{0x5A, byte(i)}, bytes.Repeat([]byte{0xC3}, 18)...)),
 		Subject:      pkix.Name{CommonName: "Tenpay.com sign"},
@@ -178,7 +179,7 @@ func noCertificates() reply {
 
 // wechat is the other end of Fetch.
 type wechat struct {
-	calls atomic.Int64
+	calls, active atomic.Int64
 
 	mu    sync.Mutex
 	reply reply
@@ -194,6 +195,8 @@ func (w *wechat) set(r reply, err error) {
 
 func (w *wechat) fetch(ctx context.Context) (*http.Response, error) {
 	w.calls.Add(1)
+	w.active.Add(1)
+	defer w.active.Add(-1)
 	w.mu.Lock()
 	r, err, hold := w.reply, w.err, w.hold
 	w.mu.Unlock()

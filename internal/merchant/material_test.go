@@ -83,7 +83,13 @@ func spki(t testing.TB, i int) []byte {
 // certificate is the one of key i, for the name given.
 func certificate(t testing.TB, i int, name string, from, to time.Time) []byte {
 	t.Helper()
-	serial, _ := new(big.Int).SetString(serial0[:39]+fmt.Sprint(i), 16)
+	return renewed(t, i, i, name, from, to)
+}
+
+// renewed is certificate number n, of key i.
+func renewed(t testing.TB, n, i int, name string, from, to time.Time) []byte {
+	t.Helper()
+	serial, _ := new(big.Int).SetString(serial0[:39]+fmt.Sprint(n), 16)
 	template := &x509.Certificate{
 		SerialNumber: serial, Subject: pkix.Name{CommonName: name, Organization: []string{"微信商户系统"}},
 		NotBefore: from, NotAfter: to,

@@ -1,19 +1,16 @@
 package merchant_test
 
 import (
-	"bytes"
 	"crypto"
 	"crypto/rsa"
 	"crypto/sha256"
 	"encoding/base64"
 	"errors"
-	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/wxproxy/wxproxy/internal/merchant"
 	"github.com/wxproxy/wxproxy/internal/secret"
@@ -223,53 +220,4 @@ func TestRotationUnderLoad(t *testing.T) {
 	}
 	close(done)
 	wg.Wait()
-}
-
-func TestReloadUnchanged(t *testing.T) {
-	t.Parallel()
-	var log bytes.Buffer
-	spec, v := full(t)
-	at := epoch
-	m, err := merchant.New(spec, v, func() time.Time { return at }, slog.New(slog.NewTextHandler(&log, nil)))
-	if err != nil {
-		t.Fatal(err)
-	}
-	lines := func(want int) {
-		t.Helper()
-		if err := m.Reload(t.Context()); err != nil {
-			t.Fatal(err)
-		}
-		if got := strings.Count(log.String(), "\n"); got != want {
-			t.Errorf("got %d log lines, want %d: %s", got, want, log.String())
-		}
-	}
-	lines(1)
-	at = epoch.Add(time.Hour)
-	lines(1)
-	if got := m.Current().LoadedAt; !got.Equal(epoch) {
-		t.Errorf("touched files: loaded at %v", got)
-	}
-	at = epoch.Add(350 * 24 * time.Hour) // the certificate expires soon: said once
-	lines(2)
-	lines(2)
-	v["APIV3"] = []byte(strings.Repeat("k", 32))
-	lines(3)
-	if got := m.Current(); !got.LoadedAt.Equal(at) || string(got.APIv3Keys[0].Bytes()) != strings.Repeat("k", 32) {
-		t.Errorf("a changed key: got %+v", got)
-	}
-	delete(v, "KEY")
-	if err := m.Reload(t.Context()); err == nil || m.Current() == nil {
-		t.Errorf("got %v", err)
-	}
-	checkLeaks(t, log.String())
-}
-
-func TestNewRefuses(t *testing.T) {
-	t.Parallel()
-	if m, err := merchant.New(merchant.Spec{}, secret.Reader{}, nil, nil); err == nil || m != nil {
-		t.Errorf("got %v, %v", m, err)
-	}
-	if m, err := merchant.New(merchant.Spec{Name: "shop"}, nil, nil, nil); err == nil || m != nil {
-		t.Errorf("got %v, %v", m, err)
-	}
 }

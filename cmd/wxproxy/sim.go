@@ -34,7 +34,7 @@ type simFlags struct {
 
 // runSim serves the simulator until ctx ends.
 func runSim(ctx context.Context, args []string, stdout, stderr io.Writer) int {
-	f, err := parseSimFlags(args, stdout)
+	f, err := parseSimFlags(args, stdout, stderr)
 	switch {
 	case errors.Is(err, flag.ErrHelp):
 		return exitFine
@@ -50,9 +50,9 @@ func runSim(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	return exitFine
 }
 
-func parseSimFlags(args []string, stdout io.Writer) (*simFlags, error) {
+func parseSimFlags(args []string, stdout, stderr io.Writer) (*simFlags, error) {
 	f := &simFlags{}
-	set := flag.NewFlagSet("wxproxy sim", flag.ContinueOnError)
+	set := newFlagSet("wxproxy sim", simUsage, stdout, stderr)
 	set.StringVar(&f.listen, "listen", "127.0.0.1:8088", "`address` of the API and the control API")
 	set.BoolVar(&f.unsafeListen, "unsafe-listen", false, "allow an address that other machines can reach")
 	set.StringVar(&f.app, "notify-app", "http://127.0.0.1:3000/notify", "`URL` of your app's notify endpoint, for the config written to --dir")
@@ -63,7 +63,7 @@ func parseSimFlags(args []string, stdout io.Writer) (*simFlags, error) {
 	set.BoolVar(&f.options.PublicKeyOnly, "public-key-only", false, "be a merchant without platform certificates, as new ones are")
 	set.StringVar(&f.options.NotifyBase, "notify-base", "", "`URL` that replaces scheme, host and port of every notify_url, as in http://127.0.0.1:8443")
 	set.BoolVar(&f.options.AllowRemoteNotify, "allow-remote-notify", false, "deliver notifies to other machines too")
-	if err := parseFlags(set, args, simUsage, stdout); err != nil {
+	if err := set.Parse(args); err != nil {
 		return nil, err
 	}
 	if set.NArg() > 0 {
@@ -79,16 +79,32 @@ func parseSimFlags(args []string, stdout io.Writer) (*simFlags, error) {
 	return f, nil
 }
 
-// parseFlags prints the help to stdout when it was asked for, and nothing else:
-// errors are the caller's to print.
-func parseFlags(set *flag.FlagSet, args []string, help string, stdout io.Writer) error {
+// commandLine is a flag set that prints its help to stdout when it is asked
+// for, and leaves errors to its caller.
+type commandLine struct {
+	*flag.FlagSet
+
+	help           string
+	stdout, stderr io.Writer
+}
+
+func newFlagSet(name, help string, stdout, stderr io.Writer) *commandLine {
+	set := flag.NewFlagSet(name, flag.ContinueOnError)
 	set.SetOutput(io.Discard)
 	set.Usage = func() {}
-	err := set.Parse(args)
-	if errors.Is(err, flag.ErrHelp) {
-		fmt.Fprint(stdout, help)
-		set.SetOutput(stdout)
-		set.PrintDefaults()
+	return &commandLine{set, help, stdout, stderr}
+}
+
+// Parse hides FlagSet.Parse, which prints the help for every mistake.
+func (c *commandLine) Parse(args []string) error {
+	err := c.FlagSet.Parse(args)
+	switch {
+	case errors.Is(err, flag.ErrHelp):
+		fmt.Fprint(c.stdout, c.help)
+		c.SetOutput(c.stdout)
+		c.PrintDefaults()
+	case err != nil:
+		fmt.Fprintf(c.stderr, "%s -h lists the flags\n", c.Name())
 	}
 	return err
 }

@@ -51,7 +51,7 @@ type triggerFlags struct {
 
 // runTrigger sends notifies and tells what the receiver said.
 func runTrigger(ctx context.Context, args []string, stdout, stderr io.Writer) int {
-	f, err := parseTriggerFlags(args, stdout)
+	f, err := parseTriggerFlags(args, stdout, stderr)
 	switch {
 	case errors.Is(err, flag.ErrHelp):
 		return exitFine
@@ -75,9 +75,9 @@ func runTrigger(ctx context.Context, args []string, stdout, stderr io.Writer) in
 	return exitFine
 }
 
-func parseTriggerFlags(args []string, stdout io.Writer) (*triggerFlags, error) {
+func parseTriggerFlags(args []string, stdout, stderr io.Writer) (*triggerFlags, error) {
 	f := &triggerFlags{}
-	set := flag.NewFlagSet("wxproxy trigger", flag.ContinueOnError)
+	set := newFlagSet("wxproxy trigger", triggerUsage, stdout, stderr)
 	set.BoolVar(&f.list, "list", false, "list the event types that WeChat Pay documents; others can be sent too")
 	set.StringVar(&f.to, "to", "", "`URL` of the receiver")
 	set.StringVar(&f.dir, "dir", "", "`directory` that wxproxy sim wrote its credentials to")
@@ -94,7 +94,7 @@ func parseTriggerFlags(args []string, stdout io.Writer) (*triggerFlags, error) {
 	if len(args) > 0 && !strings.HasPrefix(args[0], "-") {
 		f.event, args = args[0], args[1:]
 	}
-	if err := parseFlags(set, args, triggerUsage, stdout); err != nil {
+	if err := set.Parse(args); err != nil {
 		return nil, err
 	}
 	rest := set.Args()

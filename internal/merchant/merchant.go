@@ -12,6 +12,7 @@ import (
 	"context"
 	"crypto/rsa"
 	"errors"
+	"fmt"
 	"log/slog"
 	"sync"
 	"sync/atomic"
@@ -106,24 +107,30 @@ func (m *Merchant) Reload(ctx context.Context) error {
 	m.reloading.Lock()
 	defer m.reloading.Unlock()
 	fresh, findings := inspect(ctx, m.spec, m.reader, m.now)
-	if err := failures(m.spec.Name, findings); err != nil {
+	old := m.current.Load()
+	err := failures(m.spec.Name, findings)
+	if err == nil && old != nil && fresh.MchID != old.MchID {
+		// Whoever asked for one merchant must not get another's signature.
+		err = fmt.Errorf("%w: merchant %s: the certificate is now of merchant %s, before it was of %s; put the right one back, or restart to change the merchant",
+			ErrMaterial, m.spec.Name, fresh.MchID, old.MchID)
+	}
+	if err != nil {
 		m.err.Store(&err)
 		return err
 	}
 	m.err.Store(nil)
-	if old := m.current.Load(); old != nil && fresh.same(old) {
+	if old != nil && fresh.same(old) {
 		// The files were touched, not changed. LoadedAt goes on telling the
 		// age of the keys; only what depends on the clock is new.
 		fresh.LoadedAt = old.LoadedAt
 	}
-	m.tell(fresh)
+	m.tell(old, fresh)
 	m.current.Store(fresh)
 	return nil
 }
 
 // tell logs a change of keys, and warnings that were not there before.
-func (m *Merchant) tell(fresh *Material) {
-	old := m.current.Load()
+func (m *Merchant) tell(old, fresh *Material) {
 	if old == nil || !fresh.same(old) {
 		m.log.Info("merchant keys loaded", "mchid", fresh.MchID, "serial", fresh.Signer.Serial(), "public_key_id", fresh.PinnedSerial)
 	}
@@ -148,6 +155,6 @@ func (m *Material) same(o *Material) bool {
 		return false
 	}
 	public, ok := m.Signer.Public().(*rsa.PublicKey)
-	return ok && public.Equal(o.Signer.Public()) && m.Signer.Serial() == o.Signer.Serial() && m.MchID == o.MchID &&
+	return ok && public.Equal(o.Signer.Public()) && m.Signer.Serial() == o.Signer.Serial() &&
 		m.APIv2Key.Equal(o.APIv2Key) && m.PinnedSerial == o.PinnedSerial
 }

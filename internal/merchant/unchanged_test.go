@@ -3,6 +3,7 @@ package merchant_test
 import (
 	"bytes"
 	"context"
+	"errors"
 	"log/slog"
 	"strings"
 	"testing"
@@ -72,6 +73,26 @@ func TestReloadRenewedCertificate(t *testing.T) {
 	}
 	if got := m.Current(); got.Signer.Serial() != serial1 || !got.LoadedAt.Equal(at) {
 		t.Errorf("got %+v", got)
+	}
+}
+
+// TestReloadOtherMerchant: where mchid comes from the certificate, a reload
+// must not turn one merchant into another.
+func TestReloadOtherMerchant(t *testing.T) {
+	t.Parallel()
+	spec, v := full(t)
+	spec.MchID = ""
+	m := load(t, spec, v)
+	if err := m.Reload(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	v["CERT"] = certificate(t, 0, "1900000009", epoch.Add(-year), epoch.Add(year))
+	err := m.Reload(t.Context())
+	if !errors.Is(err, merchant.ErrMaterial) || !strings.Contains(err.Error(), "1900000009") || m.Err() != err {
+		t.Errorf("got %v", err)
+	}
+	if got := m.Current().MchID; got != mchid {
+		t.Errorf("got merchant %s", got)
 	}
 }
 

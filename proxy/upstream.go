@@ -145,8 +145,11 @@ func (u *Upstream) order() []*upstreamHost {
 }
 
 func (u *Upstream) attempt(ctx context.Context, host *upstreamHost, c *Call) (*http.Response, error) {
-	connected := false
-	traced := httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotConn: func(httptrace.GotConnInfo) { connected = true }})
+	var connected, written atomic.Bool // the trace's funcs are called from other goroutines
+	traced := httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
+		GotConn:      func(httptrace.GotConnInfo) { connected.Store(true) },
+		WroteHeaders: func() { written.Store(true) },
+	})
 	r, err := newRequest(signer.With(traced, c.Signer, c.Signed), host.base, c)
 	if err != nil {
 		return nil, err
@@ -156,12 +159,16 @@ func (u *Upstream) attempt(ctx context.Context, host *upstreamHost, c *Call) (*h
 	case err == nil:
 		host.downUntil.Store(0)
 		return answer, nil
-	case errors.Is(err, signer.ErrSigning):
+	case errors.Is(err, signer.ErrSigning), errors.Is(err, signer.ErrNoSigner):
 		return nil, err
 	case errors.Is(context.Cause(ctx), context.Canceled):
 		return nil, context.Cause(ctx)
-	case !connected:
-		host.downUntil.Store(u.now().Add(downTime).UnixNano())
+	case !written.Load():
+		// Not even the header was written; an idle connection that WeChat Pay
+		// had closed ends here too, and says nothing against the host.
+		if !connected.Load() {
+			host.downUntil.Store(u.now().Add(downTime).UnixNano())
+		}
 		return nil, fmt.Errorf("%w at %s: %w", ErrUnreachable, host.base.Host, err)
 	case ctx.Err() != nil:
 		return nil, fmt.Errorf("%w from %s: %w", ErrTimeout, host.base.Host, err)

@@ -54,13 +54,13 @@ func (a *agenda) run(ctx context.Context) error {
 	slots := make(chan struct{}, maxRunning)
 	timer := time.NewTimer(0)
 	defer timer.Stop()
-	for {
+	for ctx.Err() == nil {
 		do, pause := a.next(time.Now())
 		if do != nil {
 			select {
 			case slots <- struct{}{}:
 			case <-ctx.Done():
-				return ctx.Err()
+				return ctx.Err() // and what was due is lost, as all that waits
 			}
 			running.Go(func() {
 				defer func() { <-slots }()
@@ -73,9 +73,9 @@ func (a *agenda) run(ctx context.Context) error {
 		case <-timer.C:
 		case <-a.wake:
 		case <-ctx.Done():
-			return ctx.Err()
 		}
 	}
+	return ctx.Err()
 }
 
 // next takes a task that is due, or says how long until there is one.

@@ -2,6 +2,7 @@ package sim_test
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto"
 	"crypto/rand"
@@ -83,7 +84,8 @@ type request struct {
 	serial    string
 	timestamp string
 	nonce     string
-	signed    string // body as signed, when it is not body
+	signed    string // body as signed
+	sent      string // target as sent, when it is not target
 
 	authorization func(string) string // spoils the finished header
 }
@@ -105,7 +107,7 @@ func (r *request) build() *http.Request {
 	if r.authorization != nil {
 		authorization = r.authorization(authorization)
 	}
-	req := httptest.NewRequest(r.method, r.target, strings.NewReader(r.body))
+	req := httptest.NewRequest(r.method, cmp.Or(r.sent, r.target), strings.NewReader(r.body))
 	req.Header.Set("Authorization", authorization)
 	req.Header.Set("Accept", "application/json")
 	req.Header.Set("User-Agent", "sim_test")
@@ -189,4 +191,11 @@ func last(t testing.TB, s *sim.Sim) sim.Entry {
 		t.Fatal("the log is empty")
 	}
 	return entries[len(entries)-1]
+}
+
+func decodeJSON(t testing.TB, text []byte, to any) {
+	t.Helper()
+	if err := json.Unmarshal(text, to); err != nil {
+		t.Fatalf("%v in %q", err, text)
+	}
 }

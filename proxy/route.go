@@ -98,6 +98,7 @@ func NewAppClient(t *http.Transport) *http.Client {
 	}
 	t = t.Clone()
 	t.Proxy = nil
+	t.DisableCompression = true // what an app answers is a status and little more
 	t.MaxIdleConnsPerHost = 32
 	t.IdleConnTimeout = 60 * time.Second
 	t.MaxResponseHeaderBytes = 64 << 10

@@ -60,7 +60,7 @@ func (t *appTransport) reload(ctx context.Context, r secret.Reader) error {
 		c.RootCAs = pool
 	}
 	next := &http.Transport{TLSClientConfig: c, TLSHandshakeTimeout: 5 * time.Second, MaxIdleConnsPerHost: 32,
-		IdleConnTimeout: time.Minute, MaxResponseHeaderBytes: 64 << 10}
+		IdleConnTimeout: time.Minute, MaxResponseHeaderBytes: 64 << 10, DisableCompression: true}
 	if old := t.current.Swap(next); old != nil {
 		old.CloseIdleConnections()
 	}

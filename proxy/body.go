@@ -8,6 +8,7 @@ import (
 	"mime"
 	"mime/multipart"
 	"net/http"
+	"strings"
 	"sync/atomic"
 )
 
@@ -52,7 +53,9 @@ func (b *budget) read(r io.Reader, length, limit int64) (body []byte, held int64
 			return nil, held, errTooLarge
 		}
 		if errors.Is(err, io.EOF) {
-			return buf.Bytes(), held, nil
+			size := int64(buf.Len())
+			b.give(held - size) // most calls read, and have no body to hold
+			return buf.Bytes(), size, nil
 		}
 		if err != nil {
 			return nil, held, err
@@ -71,13 +74,24 @@ func (o *Outbound) readRequest(r *http.Request) (body, signed []byte, held int64
 	case err != nil:
 		return nil, nil, held, fail(ReasonBadRequest, "the body did not arrive whole").because(err)
 	}
-	signed = body
-	if mediaType, params, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err == nil && mediaType == "multipart/form-data" {
-		if signed, err = metaPart(body, params["boundary"]); err != nil {
-			return nil, nil, held, fail(ReasonBadUpload, "%v", err).because(err)
-		}
+	if signed, err = signedText(r.Header.Get("Content-Type"), body); err != nil {
+		return nil, nil, held, fail(ReasonBadUpload, "%v", err).because(err)
 	}
 	return body, signed, held, nil
+}
+
+// signedText is what is signed of a body: all of it, or the meta part of an
+// upload.
+func signedText(contentType string, body []byte) ([]byte, error) {
+	mediaType, params, err := mime.ParseMediaType(contentType)
+	switch {
+	case mediaType == "" && strings.HasPrefix(strings.ToLower(strings.TrimSpace(contentType)), "multipart/form-data"), mediaType == "multipart/form-data" && err != nil:
+		return nil, errors.New("the parameters of multipart/form-data are malformed")
+	case mediaType == "multipart/form-data":
+		return metaPart(body, params["boundary"])
+	default:
+		return body, nil
+	}
 }
 
 // metaPart returns the text of the form part named meta: of an upload APIv3
@@ -91,7 +105,7 @@ func metaPart(body []byte, boundary string) ([]byte, error) {
 	parts := multipart.NewReader(bytes.NewReader(body), boundary)
 	for {
 		part, err := parts.NextRawPart() // raw: the transfer encoding is part of what is sent
-		if errors.Is(err, io.EOF) {
+		if err == io.EOF {               //nolint:errorlint // a wrapped EOF is one that comes too early
 			break
 		}
 		if err != nil {

@@ -26,6 +26,11 @@ const (
 // hands it to the app.
 func (o *Outbound) respond(ctx context.Context, w http.ResponseWriter, x *exchange) *failure {
 	defer func() { _ = x.answer.Body.Close() }()
+	if x.answer.StatusCode < http.StatusOK { // net/http panics when told to send such a status
+		f := fail(ReasonBroken, "%v: status %d is no answer", ErrBroken, x.answer.StatusCode)
+		o.writeFailure(w, x, f)
+		return f
+	}
 	if x.endpoint.Unsigned && isSuccess(x.answer.StatusCode) {
 		x.verified = verifiedUnsigned
 		return o.stream(w, x)

@@ -115,6 +115,7 @@ type exchange struct {
 	endpoint  *endpoint.Endpoint
 	number    string // out_trade_no and its like
 	attempts  int
+	read      bool // the app's body was read to its end
 	sent      bool // the request left, or may have
 	held      int64
 	answer    *http.Response
@@ -125,20 +126,21 @@ type exchange struct {
 
 // serve walks one request through: admit, choose, read, send, verify, answer.
 func (o *Outbound) serve(w http.ResponseWriter, r *http.Request, l Listener) {
-	x := &exchange{id: rand.Text(), start: o.now()}
+	x := &exchange{id: rand.Text(), start: o.now(), read: r.Body == http.NoBody}
 	w.Header().Set(headerRequestID, x.id)
 	limitWrite(w, x.start.Add(o.timeout)) // the last request's on this connection may have passed
 	ctx, cancel := context.WithCancelCause(r.Context())
 	defer cancel(nil)
 	x.watch = &watchdog{timer: time.AfterFunc(o.timeout, func() { cancel(context.DeadlineExceeded) }), limit: o.timeout}
 	defer x.watch.stop()
+	defer func() { o.inFlight.give(x.held) }()
+	limitRead(w, x.start.Add(o.timeout)) // net/http reads on after a refusal, too
 	f := o.prepareAndSend(ctx, w, r, l, x)
 	if f == nil {
 		f = o.respond(ctx, w, x)
 	} else {
 		o.writeFailure(w, x, f)
 	}
-	o.inFlight.give(x.held)
 	o.record(r, x, f)
 	if f != nil && x.streaming {
 		panic(http.ErrAbortHandler) // net/http's way to break the connection visibly
@@ -165,13 +167,13 @@ func (o *Outbound) prepareAndSend(ctx context.Context, w http.ResponseWriter, r 
 	if x.merchant, f = o.choose(r, x.caller, l); f != nil {
 		return f
 	}
-	limitRead(w, x.start.Add(o.timeout))
 	body, signed, held, f := o.readRequest(r)
 	x.held = held
-	limitRead(w, time.Time{}) // or net/http would take the deadline for the caller's going away
 	if f != nil {
 		return f
 	}
+	x.read = true
+	limitRead(w, time.Time{}) // or net/http would take the deadline for the caller's going away
 	if f = checkMchID(x.merchant, signed); f != nil {
 		return f
 	}
@@ -235,6 +237,9 @@ func (o *Outbound) send(ctx context.Context, x *exchange, c *Call) *failure {
 // executed it says so, with the reason as cause.
 func (o *Outbound) writeFailure(w http.ResponseWriter, x *exchange, f *failure) {
 	h := w.Header()
+	if !x.read {
+		h.Set("Connection", "close") // or net/http would read on before it sends the refusal
+	}
 	if x.merchant != nil {
 		h.Set(headerMerchant, x.merchant.Name)
 	}

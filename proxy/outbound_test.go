@@ -73,7 +73,6 @@ func TestOutboundTargetIsUntouched(t *testing.T) {
 		"/v3/applyment4sub/applyment/",
 		"/v3/x?url=https://a//b/../c",
 		"/hk/v3/transactions/x",
-		"/brand/x",
 	} {
 		g := raw(t, r.address(), "GET "+target+" HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
 		g.passed(t, 200, "true")

@@ -99,11 +99,16 @@ func newRequest(s *sim.Sim, method, target, body string) *request {
 	}
 }
 
-func (r *request) build() *http.Request {
-	digest := sha256.Sum256([]byte(r.method + "\n" + r.target + "\n" + r.timestamp + "\n" + r.nonce + "\n" + r.signed + "\n"))
+// sign returns the Authorization header for a target.
+func (r *request) sign(method, target string) string {
+	digest := sha256.Sum256([]byte(method + "\n" + target + "\n" + r.timestamp + "\n" + r.nonce + "\n" + r.signed + "\n"))
 	signature, _ := rsa.SignPKCS1v15(rand.Reader, r.merchant.PrivateKey, crypto.SHA256, digest[:])
-	authorization := fmt.Sprintf(`WECHATPAY2-SHA256-RSA2048 mchid="%s",nonce_str="%s",timestamp="%s",serial_no="%s",signature="%s"`,
+	return fmt.Sprintf(`WECHATPAY2-SHA256-RSA2048 mchid="%s",nonce_str="%s",timestamp="%s",serial_no="%s",signature="%s"`,
 		r.mchID, r.nonce, r.timestamp, r.serial, base64.StdEncoding.EncodeToString(signature))
+}
+
+func (r *request) build() *http.Request {
+	authorization := r.sign(r.method, r.target)
 	if r.authorization != nil {
 		authorization = r.authorization(authorization)
 	}

@@ -9,6 +9,8 @@ import (
 	"fmt"
 	"io/fs"
 	"math/big"
+	"os"
+	"path/filepath"
 	"regexp"
 	"sync"
 	"time"
@@ -74,11 +76,7 @@ func (m *Merchant) check() error {
 // noticeable part of a second.
 func (s *Sim) prepareKeys() error {
 	if s.opts.Dir != "" {
-		kept, err := ReadDir(s.opts.Dir)
-		switch {
-		case err == nil:
-			s.opts.Merchants, s.opts.Platform = kept.Merchants, kept.Platform
-		case !errors.Is(err, fs.ErrNotExist):
+		if err := s.takeOver(); err != nil {
 			return err
 		}
 	}
@@ -106,6 +104,22 @@ func (s *Sim) prepareKeys() error {
 	if s.opts.Dir != "" {
 		return s.writeKeys(s.opts.Dir)
 	}
+	return nil
+}
+
+// takeOver uses the credentials of an earlier start. Without a certificate the
+// directory has none; with one, what else is missing is a mistake that must not
+// be papered over with new keys.
+func (s *Sim) takeOver() error {
+	_, err := os.Stat(filepath.Join(s.opts.Dir, fileCertificate))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	kept, err := ReadDir(s.opts.Dir)
+	if err != nil {
+		return err
+	}
+	s.opts.Merchants, s.opts.Platform = kept.Merchants, kept.Platform
 	return nil
 }
 

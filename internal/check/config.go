@@ -138,8 +138,7 @@ func (c *checker) socket(ctx context.Context, l *list, a Listener) {
 // reason drops the path of a file error: the text names it already, and that
 // of a temporary file says nothing.
 func reason(err error) error {
-	var p *fs.PathError
-	if errors.As(err, &p) {
+	if p, ok := errors.AsType[*fs.PathError](err); ok {
 		return p.Err
 	}
 	return err

@@ -2,6 +2,7 @@ package check
 
 import (
 	"context"
+	"slices"
 
 	"github.com/wxproxy/wxproxy/internal/merchant"
 )
@@ -14,6 +15,11 @@ func (c *checker) merchant(ctx context.Context, m Merchant, platform *list) []Ch
 		switch f.Name {
 		case "public_key", "public_key_id":
 			platform.add(m.Name+" "+f.Name, f)
+		case "signer":
+			if own.failed() {
+				continue // it repeats what is wrong above
+			}
+			own.add(f.Name, f)
 		default:
 			own.add(f.Name, f)
 		}
@@ -23,6 +29,17 @@ func (c *checker) merchant(ctx context.Context, m Merchant, platform *list) []Ch
 
 // add takes over a finding. One that is wrong without stopping the material,
 // such as an expired certificate, is a failure here: the user asked.
+//
+// Of several findings about one thing the last, which knows the most, stays.
 func (l *list) add(name string, f merchant.Finding) {
-	l.checks = append(l.checks, Check{Group: l.group, Name: name, OK: f.OK, Warn: f.OK && f.Warn, Detail: f.Detail, Fix: f.Fix})
+	c := Check{Group: l.group, Name: name, OK: f.OK, Warn: f.OK && f.Warn, Detail: f.Detail, Fix: f.Fix}
+	if i := slices.IndexFunc(l.checks, func(c Check) bool { return c.Name == name }); i >= 0 {
+		l.checks[i] = c
+		return
+	}
+	l.checks = append(l.checks, c)
+}
+
+func (l *list) failed() bool {
+	return slices.ContainsFunc(l.checks, func(c Check) bool { return !c.OK })
 }

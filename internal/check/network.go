@@ -106,7 +106,7 @@ func clock(upstreams []*url.URL, seen []sighting) []Check {
 		case ahead.Abs() >= noticeSkew:
 			l.warn(name, fix, "this machine's clock is %s of %s's; calls fail from 5 minutes on", offset(ahead), host)
 		default:
-			l.ok(name, "%v from %s's clock", ahead.Abs(), host)
+			l.ok(name, "%v apart from %s", ahead.Abs(), host)
 		}
 		return l.checks
 	}

@@ -43,11 +43,15 @@ func runSim(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		return exitUsage
 	}
 	f.options.Log = slog.New(slog.NewTextHandler(stderr, nil))
-	if err := f.run(ctx, stdout); err != nil {
-		fmt.Fprintln(stderr, "wxproxy sim:", err)
-		return exitFailed
+	err = f.run(ctx, stdout)
+	if err == nil {
+		return exitFine
 	}
-	return exitFine
+	fmt.Fprintln(stderr, "wxproxy sim:", err)
+	if errors.Is(err, sim.ErrOptions) {
+		return exitUsage
+	}
+	return exitFailed
 }
 
 func parseSimFlags(args []string, stdout, stderr io.Writer) (*simFlags, error) {

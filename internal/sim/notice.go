@@ -109,7 +109,7 @@ func checkNotifyBase(raw string) error {
 	}
 	u, err := url.Parse(raw)
 	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || strings.Trim(u.Path, "/") != "" || u.RawQuery != "" {
-		return fmt.Errorf("notify base %.128q is not like http://127.0.0.1:8443", raw)
+		return fmt.Errorf("%w: notify base %.128q is not like http://127.0.0.1:8443", ErrOptions, raw)
 	}
 	return nil
 }

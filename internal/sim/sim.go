@@ -27,6 +27,9 @@ import (
 // server's to apply: http.Server.IdleTimeout.
 const IdleTimeout = 8 * time.Second
 
+// ErrOptions: a setting makes no sense.
+var ErrOptions = errors.New("bad option")
+
 // Options configures a simulator. The zero value works.
 type Options struct {
 	// Merchants that may call. Empty: one is generated.
@@ -96,7 +99,7 @@ func New(o Options) (*Sim, error) {
 		s.opts.NewKey = generateKey
 	}
 	if o.SpeedUp < 0 {
-		return nil, fmt.Errorf("speed-up %v is negative", o.SpeedUp)
+		return nil, fmt.Errorf("%w: speed-up %v is negative", ErrOptions, o.SpeedUp)
 	}
 	if err := checkNotifyBase(o.NotifyBase); err != nil {
 		return nil, err

@@ -24,6 +24,7 @@ func (s *story) plainCall(ctx context.Context, say Say) error {
 	if a.Status != http.StatusUnauthorized || a.Reply.Code != "SIGN_ERROR" {
 		return fmt.Errorf("expected 401 SIGN_ERROR for a call without a signature; the shop got %d %s", a.Status, brief(a.Body))
 	}
+	s.plain = a.Sent
 	if seen := requests(s.Sim.Log(since), http.MethodPost); len(seen) != 1 || seen[0].Verdict != sim.VerdictRefused {
 		return fmt.Errorf("expected that WeChat Pay recorded one refused call; it recorded %+v", seen)
 	}
@@ -42,6 +43,9 @@ func (s *story) signedCall(ctx context.Context, say Say) error {
 	say("shop ← %d %s", a.Status, brief(a.Body))
 	if err := wantVerified("the prepay", a); err != nil {
 		return err
+	}
+	if !bytes.Equal(a.Sent, s.plain) {
+		return fmt.Errorf("expected the same call as before; the shop sent %s, then %s", brief(s.plain), brief(a.Sent))
 	}
 	if a.Reply.PrepayID == "" {
 		return fmt.Errorf("expected a prepay_id; the shop got %s", brief(a.Body))

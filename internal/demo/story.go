@@ -119,6 +119,7 @@ func Story(c Cast) []Step {
 type story struct {
 	Cast
 	numbers int
+	plain   []byte // what the shop sent without the proxy
 	first   string // order of the first steps
 	second  string // ordered, and paid in a later step
 }

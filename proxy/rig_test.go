@@ -232,3 +232,8 @@ func (g got) passed(t testing.TB, status int, verified string) {
 }
 
 func noSigner() *signer.Signer { return nil }
+
+// publicKeys is a list of certificates after a rotation.
+func publicKeys(serial string) map[string]*rsa.PublicKey {
+	return map[string]*rsa.PublicKey{serial: &keys().rotated.PublicKey}
+}

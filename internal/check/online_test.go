@@ -231,3 +231,17 @@ func TestEchoOfSomethingElse(t *testing.T) {
 		t.Errorf("got %+v", c)
 	}
 }
+
+// TestExpiryExplains: an expired certificate is why a signature is refused.
+func TestExpiryExplains(t *testing.T) {
+	t.Parallel()
+	s := newSetup(t)
+	s.online()
+	unpinned(s)
+	over := certify(made().shop.key, mchid, 1, time.Now().Add(-time.Hour))
+	s.write("cert.pem", block("CERTIFICATE", over.Raw))
+	s.wechat.before = answering(401, "SIGN_ERROR", "签名错误")
+	if c := find(t, s.run(), "Platform keys/shop certificates"); c.OK || !strings.Contains(c.Fix, "expired at") {
+		t.Errorf("got %+v", c)
+	}
+}

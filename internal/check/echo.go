@@ -44,6 +44,8 @@ func (o *online) echo(ctx context.Context, l *list) {
 		o.decrypts(ctx, l, answer, text)
 	case errors.Is(err, errEcho):
 		l.fail(name, "something between this machine and WeChat Pay may answer in its place: check proxies, gateways and outbound.upstreams", "%v", err)
+	case o.blind && errors.Is(err, verifier.ErrSerialUnknown):
+		l.warn(name, "correct "+o.m.Name+" certificates first", "WeChat Pay took our signature, but the answer is signed with %s, which could not be downloaded", o.seen())
 	default:
 		o.failed(l, name, err)
 	}

@@ -245,3 +245,19 @@ func TestExpiryExplains(t *testing.T) {
 		t.Errorf("got %+v", c)
 	}
 }
+
+// TestEchoWithoutCertificates: what follows from a fault above is not told as
+// a fault of its own.
+func TestEchoWithoutCertificates(t *testing.T) {
+	t.Parallel()
+	s := newSetup(t)
+	s.online()
+	s.wechat.sealKey = otherKey
+	r := s.run()
+	if c := find(t, r, "Platform keys/shop certificates"); c.OK {
+		t.Errorf("got %+v", c)
+	}
+	if c := find(t, r, "Platform keys/shop echo"); !c.Warn || !strings.Contains(c.Fix, "shop certificates first") {
+		t.Errorf("got %+v", c)
+	}
+}

@@ -46,6 +46,7 @@ type online struct {
 	m        Merchant
 	material *merchant.Material
 	cache    *certcache.Cache
+	blind    bool // the certificates should be known and could not be had
 	// last is nil when the last call brought no answer. It is atomic because a
 	// download goes on when its caller is interrupted.
 	last atomic.Pointer[exchange]
@@ -94,6 +95,7 @@ func (o *online) certificates(ctx context.Context, l *list) {
 		l.fail(name, "download the WeChat Pay public key (微信支付公钥, pub_key.pem) from the merchant console (账户中心 > API安全) and set platform.public_key and platform.public_key_id",
 			"WeChat Pay says that the merchant has no platform certificates, and no public key is configured: nothing could be verified")
 	default:
+		o.blind = true
 		o.failed(l, name, err)
 	}
 }

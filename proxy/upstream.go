@@ -191,11 +191,15 @@ func newRequest(ctx context.Context, base *url.URL, c *Call) (*http.Request, err
 	r.Header = c.Header.Clone()
 	switch {
 	case len(c.Body) > 0:
-		// A body that net/http cannot rewind keeps it from repeating a request
-		// by itself with the old signature; repeats are ours, newly signed.
-		r.Body, r.ContentLength = io.NopCloser(struct{ io.Reader }{bytes.NewReader(c.Body)}), int64(len(c.Body))
+		// Without GetBody net/http cannot rewind the body, which keeps it from
+		// repeating a request by itself with the old signature; repeats are
+		// ours, newly signed.
+		r.Body, r.ContentLength = io.NopCloser(bytes.NewReader(c.Body)), int64(len(c.Body))
 	case c.Method == http.MethodGet || c.Method == http.MethodHead:
-		r.Body = unrewindable{}
+		// Said to be neither of known length nor chunked, or net/http would look
+		// for 200 ms whether the body is empty, and send it chunked if the
+		// machine is too busy to tell it in time.
+		r.Body, r.ContentLength, r.TransferEncoding = unrewindable{}, -1, []string{"identity"}
 	}
 	return r, nil
 }

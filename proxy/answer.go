@@ -108,11 +108,12 @@ func (o *Outbound) checkSignature(ctx context.Context, x *exchange, body []byte)
 	if err != nil {
 		return err
 	}
-	if x.answer.StatusCode >= 400 {
-		// An error is handed on either way: no refresh for its sake.
-		if _, known := x.merchant.Find(stamp.Serial); !known {
+	if x.answer.StatusCode >= 400 { // handed on either way: no refresh for its sake
+		key, known := x.merchant.Find(stamp.Serial)
+		if !known {
 			return verifier.ErrSerialUnknown
 		}
+		return verifier.Check(key, stamp, body)
 	}
 	signed := body
 	if x.endpoint.Statement && isSuccess(x.answer.StatusCode) {
@@ -159,6 +160,7 @@ func (o *Outbound) stream(w http.ResponseWriter, x *exchange) *failure {
 		x.watch.progress()
 		n, err := x.answer.Body.Read(buf)
 		if n > 0 {
+			x.watch.progress() // or a slow read and a slow write would add up
 			limitWrite(w, o.now().Add(o.timeout))
 			if _, err := w.Write(buf[:n]); err != nil {
 				return fail(reasonClientGone, "the caller went away").because(err)

@@ -201,6 +201,9 @@ func (o *Outbound) waitForRate(ctx context.Context, x *exchange) *failure {
 	ctx, cancel := context.WithDeadline(ctx, x.start.Add(o.timeout))
 	defer cancel()
 	if err := limiter.Wait(ctx); err != nil {
+		if errors.Is(context.Cause(ctx), context.Canceled) {
+			return fail(reasonClientGone, "the caller went away").because(err)
+		}
 		return fail(ReasonRateLimited, "outbound.limits.rate of merchant %s is used up", x.merchant.Name).because(err)
 	}
 	return nil

@@ -48,7 +48,7 @@ func (o *Outbound) record(r *http.Request, x *exchange, f *failure) {
 	case f == nil:
 		o.log.Info("outbound call", attrs...)
 	case f.cause != nil:
-		o.log.Warn("outbound call", append(attrs, slog.String("error", f.Error()))...)
+		o.log.Warn("outbound call", append(attrs, slog.String("error", outsideError(f)))...)
 	default:
 		o.log.Warn("outbound call", append(attrs, slog.String("error", f.message))...)
 	}

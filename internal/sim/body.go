@@ -165,18 +165,58 @@ func (c *call) checkMerchant() *apiError {
 	return nil
 }
 
-// decode reads the JSON body into the fields of a request.
+// decode reads the JSON body into the fields of a request. Keys in other letter
+// case are not known to WeChat Pay, while encoding/json would take them.
 func decode(c *call, to any) *apiError {
 	if len(c.body) == 0 {
 		return bodyError("/", "the body is empty")
 	}
-	err := json.Unmarshal(c.body, to)
+	d := json.NewDecoder(bytes.NewReader(c.body))
+	d.UseNumber()
+	var v any
+	if d.Decode(&v) != nil {
+		return bodyError("/", "not the JSON object expected")
+	}
+	exact, err := json.Marshal(dropUpperCase(v))
+	if err == nil {
+		err = json.Unmarshal(exact, to)
+	}
 	var kind *json.UnmarshalTypeError
 	if errors.As(err, &kind) {
 		return bodyError("/"+strings.ReplaceAll(kind.Field, ".", "/"), "must be "+kind.Type.String()+", not "+kind.Value)
 	}
 	if err != nil {
 		return bodyError("/", "not the JSON object expected")
+	}
+	return nil
+}
+
+func dropUpperCase(v any) any {
+	switch v := v.(type) {
+	case map[string]any:
+		for key, value := range v {
+			if strings.ToLower(key) != key {
+				delete(v, key)
+				continue
+			}
+			v[key] = dropUpperCase(value)
+		}
+	case []any:
+		for i := range v {
+			v[i] = dropUpperCase(v[i])
+		}
+	}
+	return v
+}
+
+const maxText = 128
+
+// checkLengths bounds what is kept of a request; given are fields and values.
+func checkLengths(pairs ...string) *apiError {
+	for i := 0; i < len(pairs); i += 2 {
+		if utf8.RuneCountInString(pairs[i+1]) > maxText {
+			return bodyError(pairs[i], "must not be longer than 128 characters")
+		}
 	}
 	return nil
 }

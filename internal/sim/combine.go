@@ -93,6 +93,12 @@ func (all *combined) check(product string) *apiError {
 		if sub.MchID == "" || sub.Description == "" || !tradeNoPattern.MatchString(sub.OutTradeNo) || sub.Amount.TotalAmount < 1 {
 			return bodyError(fmt.Sprintf("/sub_orders/%d", i), "mchid, out_trade_no, description and amount.total_amount are required")
 		}
+		if err := checkLengths("/sub_orders", sub.MchID, "/sub_orders", sub.Description, "/sub_orders", sub.Attach); err != nil {
+			return err
+		}
+	}
+	if err := checkLengths("/combine_appid", all.CombineAppID, "/combine_payer_info/openid", all.CombinePayerInfo.OpenID); err != nil {
+		return err
 	}
 	return checkNotifyURL("/notify_url", all.NotifyURL)
 }

@@ -136,7 +136,13 @@ func (o *order) check(m *Merchant) *apiError {
 	if o.product == "h5" && (o.SceneInfo.PayerClientIP == "" || o.SceneInfo.H5Info.Type == "") {
 		return bodyError("/scene_info", "payer_client_ip and h5_info.type are required for H5")
 	}
-	return checkNotifyURL("/notify_url", o.NotifyURL)
+	if err := checkNotifyURL("/notify_url", o.NotifyURL); err != nil {
+		return err
+	}
+	return checkLengths("/description", o.Description, "/attach", o.Attach, "/time_expire", o.TimeExpire,
+		"/appid", o.AppID, "/sp_appid", o.SpAppID, "/sub_appid", o.SubAppID, "/sub_mchid", o.SubMchID,
+		"/payer/openid", o.Payer.OpenID, "/payer/sp_openid", o.Payer.SpOpenID, "/payer/sub_openid", o.Payer.SubOpenID,
+		"/scene_info/payer_client_ip", o.SceneInfo.PayerClientIP, "/scene_info/h5_info/type", o.SceneInfo.H5Info.Type)
 }
 
 // prepayAnswer is what a customer's client is started with.

@@ -134,10 +134,13 @@ func (r *refund) check() *apiError {
 		return bodyError("/amount/total", "must be at least 1, in fen")
 	case r.Amount.Currency != "CNY":
 		return bodyError("/amount/currency", "must be CNY")
-	case r.NotifyURL != "":
-		return checkNotifyURL("/notify_url", r.NotifyURL)
 	}
-	return nil
+	if r.NotifyURL != "" {
+		if err := checkNotifyURL("/notify_url", r.NotifyURL); err != nil {
+			return err
+		}
+	}
+	return checkLengths("/reason", r.Reason, "/transaction_id", r.TransactionID, "/out_trade_no", r.OutTradeNo, "/sub_mchid", r.SubMchID)
 }
 
 // acceptRefund books the amount; the caller holds the book.

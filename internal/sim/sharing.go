@@ -49,8 +49,8 @@ func (s *Sim) shareProfit(c *call) (answer, error) {
 	if err := decode(c, &r); err != nil {
 		return answer{}, err
 	}
-	if r.TransactionID == "" || !refundNoPattern.MatchString(r.OutOrderNo) || len(r.Receivers) == 0 {
-		return answer{}, bodyError("/", "transaction_id, out_order_no and receivers are required")
+	if r.TransactionID == "" || !refundNoPattern.MatchString(r.OutOrderNo) || len(r.Receivers) == 0 || len(r.Receivers) > maxParts {
+		return answer{}, bodyError("/", "transaction_id, out_order_no and 1 to 50 receivers are required")
 	}
 	now := s.timestamp(s.now())
 	made := &sharing{fingerprint: fingerprint(c.body), view: sharingView{
@@ -63,6 +63,9 @@ func (s *Sim) shareProfit(c *call) (answer, error) {
 			}
 		}
 		to.Name = ""
+		if err := checkLengths("/receivers", to.Type, "/receivers", to.Account, "/receivers", to.Description); err != nil {
+			return answer{}, err
+		}
 		made.view.Receivers = append(made.view.Receivers, sharingResult{
 			sharingReceiver: to, Result: "PENDING", CreateTime: now, FinishTime: now, DetailID: "3601" + randomDigits(24),
 		})

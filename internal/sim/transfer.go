@@ -108,8 +108,9 @@ func (s *Sim) checkTransfer(c *call, t *transfer) *apiError {
 		if _, err := s.decryptField(c, "/user_name", t.UserName); err != nil {
 			return err
 		}
+		t.UserName = "" // not needed again
 	}
-	return nil
+	return checkLengths("/appid", t.AppID, "/transfer_scene_id", t.TransferSceneID, "/openid", t.OpenID, "/transfer_remark", t.TransferRemark)
 }
 
 func (s *Sim) queryTransfer(c *call) (answer, error) {

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"crypto/x509"
 	"errors"
 	"flag"
 	"fmt"
@@ -120,28 +119,12 @@ func (f *checkFlags) prepare(cfg *config.Config, path string) (check.Input, chec
 		}
 		in.Upstreams = append(in.Upstreams, base)
 	}
-	in.RootCAs = upstreamRoots(cfg)
+	in.RootCAs, _ = upstreamRoots(cfg) // nil also when the file cannot be used: a trial says so
 	o := check.Options{Offline: f.offline, Timeout: f.timeout, Reader: s.reader}
 	if f.online {
 		o.Send = s.sendChecked
 	}
 	return in, o, nil
-}
-
-// upstreamRoots is nil also when the file cannot be used: a trial says so.
-func upstreamRoots(cfg *config.Config) *x509.CertPool {
-	if cfg.Outbound.UpstreamCA == "" {
-		return nil
-	}
-	system, err := x509.SystemCertPool()
-	if err != nil {
-		return nil
-	}
-	pool, err := addCerts(system, cfg.Outbound.UpstreamCA)
-	if err != nil {
-		return nil
-	}
-	return pool
 }
 
 // sendChecked sends a call the way serve sends the app's.
@@ -247,45 +230,4 @@ func checkedFault(f config.Fault) check.Fault {
 		where = fmt.Sprintf("%s:%d", f.File, f.Line)
 	}
 	return check.Fault{Key: f.Key, Where: where, Problem: f.Problem, Fix: f.Fix}
-}
-
-// configSource is where the flags of a subcommand say that its config is.
-type configSource struct {
-	path      string
-	overrides map[string]string
-}
-
-func (s *configSource) load() (*config.Config, error) {
-	return config.Load(s.path, config.Sources{Env: os.LookupEnv, Flags: s.overrides})
-}
-
-// parseConfigFlags parses the flags that every subcommand with a config has,
-// and those that more defines. Without a source the code says how to exit.
-func parseConfigFlags(command string, args []string, stderr io.Writer, more func(*flag.FlagSet)) (*configSource, int) {
-	s := &configSource{overrides: make(map[string]string)}
-	fs := flag.NewFlagSet("wxproxy "+command, flag.ContinueOnError)
-	fs.SetOutput(stderr)
-	fs.StringVar(&s.path, "c", "wxproxy.yaml", "config `file`; config.example.yaml is its manual")
-	override := func(name, key, usage string) {
-		fs.Func(name, usage, func(v string) error {
-			s.overrides[key] = v
-			return nil
-		})
-	}
-	for _, key := range config.FlagKeys() {
-		override(key, key, "overrides "+key+" of the config (or set $"+config.EnvName(key)+")")
-	}
-	override("log-format", "log.format", "short for -log.format")
-	override("log-level", "log.level", "short for -log.level")
-	more(fs)
-	switch err := fs.Parse(args); {
-	case errors.Is(err, flag.ErrHelp):
-		return nil, exitFine
-	case err != nil:
-		return nil, exitUsage
-	case fs.NArg() > 0:
-		fmt.Fprintf(stderr, "wxproxy %s takes no arguments, only flags; see -h\n", command)
-		return nil, exitUsage
-	}
-	return s, exitFine
 }

@@ -6,17 +6,14 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
 	"net/http"
 	"net/url"
 	"os"
-	"slices"
 	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
-	"golang.org/x/time/rate"
 
 	"github.com/wxproxy/wxproxy/certcache"
 	"github.com/wxproxy/wxproxy/internal/config"
@@ -104,17 +101,27 @@ func (s *sidecar) makeUpstream(context.Context) (err error) {
 		}
 		o.Bases = append(o.Bases, base)
 	}
-	if s.cfg.Outbound.UpstreamCA != "" {
-		system, err := x509.SystemCertPool()
-		if err != nil {
-			return fmt.Errorf("outbound.upstream_ca: reading the system's certificates: %w", err)
-		}
-		if o.RootCAs, err = addCerts(system, s.cfg.Outbound.UpstreamCA); err != nil {
-			return fmt.Errorf("outbound.upstream_ca: %w", err)
-		}
+	if o.RootCAs, err = upstreamRoots(s.cfg); err != nil {
+		return err
 	}
 	s.upstream, err = proxy.NewUpstream(o)
 	return err
+}
+
+// upstreamRoots is nil where the system's certificates alone are trusted.
+func upstreamRoots(cfg *config.Config) (*x509.CertPool, error) {
+	if cfg.Outbound.UpstreamCA == "" {
+		return nil, nil
+	}
+	system, err := x509.SystemCertPool()
+	if err != nil {
+		return nil, fmt.Errorf("outbound.upstream_ca: reading the system's certificates: %w", err)
+	}
+	pool, err := addCerts(system, cfg.Outbound.UpstreamCA)
+	if err != nil {
+		return nil, fmt.Errorf("outbound.upstream_ca: %w", err)
+	}
+	return pool, nil
 }
 
 // makeAccounts loads every merchant and reports all that fail.
@@ -137,6 +144,9 @@ func (s *sidecar) makeAccounts(ctx context.Context) error {
 		caches = append(caches, a.cache)
 		merchants = append(merchants, a.Merchant)
 	}
+	if failed == nil {
+		failed = distinctMchIDs(s.accounts)
+	}
 	if failed != nil {
 		return failed
 	}
@@ -145,117 +155,18 @@ func (s *sidecar) makeAccounts(ctx context.Context) error {
 		s.registry.Register(merchant.NewCollector(merchants...)))
 }
 
-func (s *sidecar) makeOutbound(ctx context.Context) (err error) {
-	o := s.cfg.Outbound
-	options := proxy.OutboundOptions{
-		Merchants: s.proxied(), Table: s.table, Upstream: s.upstream, Hosts: ownHosts(o),
-		Limits: proxy.Limits{Request: int64(o.Limits.Request), Response: int64(o.Limits.Response), InFlight: int64(o.Limits.InFlight)},
-		Rate:   rate.Limit(o.Limits.Rate.PerSecond), Burst: o.Limits.Rate.Burst,
-		Timeout: o.Timeout, Log: s.log, Metrics: s.metrics,
-	}
-	for _, c := range o.Callers {
-		caller, err := s.caller(ctx, c)
-		if err != nil {
-			return fmt.Errorf("outbound.callers, %s: %w", c.Name, err)
+// distinctMchIDs refuses a merchant given twice; the config cannot see it
+// where the number stands in a certificate.
+func distinctMchIDs(accounts []*account) error {
+	seen := make(map[string]string)
+	for _, a := range accounts {
+		mchid := a.Current().MchID
+		if other, ok := seen[mchid]; ok {
+			return fmt.Errorf("merchants %s and %s are both %s; keep one of them", other, a.Name(), mchid)
 		}
-		options.Callers = append(options.Callers, caller)
+		seen[mchid] = a.Name()
 	}
-	s.outbound, err = proxy.NewOutbound(options)
-	return err
-}
-
-// ownHosts are the names that the user gave us, and those that we listen on.
-func ownHosts(o config.Outbound) []string {
-	hosts := slices.Clone(o.Hosts)
-	for _, l := range o.Listen {
-		if network, where, err := config.ParseAddress(l.Address); err == nil && network == "tcp" {
-			if host, _, err := net.SplitHostPort(where); err == nil && host != "" {
-				hosts = append(hosts, host)
-			}
-		}
-	}
-	return hosts
-}
-
-func (s *sidecar) caller(ctx context.Context, c config.Caller) (*proxy.Caller, error) {
-	caller := &proxy.Caller{Name: c.Name, Merchants: c.Merchants}
-	if c.UID != nil {
-		uid := uint32(*c.UID) //nolint:gosec // the config checks its range
-		caller.UID = &uid
-	}
-	for _, text := range c.Allow {
-		p, err := proxy.ParsePattern(text)
-		if err != nil {
-			return nil, err
-		}
-		caller.Allow = append(caller.Allow, p)
-	}
-	var err error
-	caller.Token, err = s.secret(ctx, c.Token, nil)
-	return caller, err
-}
-
-// secret loads a secret that is reloaded with the keys; nil for no reference.
-func (s *sidecar) secret(ctx context.Context, ref secret.Ref, check func(secret.Value) error) (func() secret.Value, error) {
-	if ref.IsZero() {
-		return nil, nil
-	}
-	l, err := secret.NewLive(ctx, &s.reader, ref, check)
-	if err != nil {
-		return nil, err
-	}
-	s.live = append(s.live, l)
-	return l.Current, nil
-}
-
-func (s *sidecar) makeNotify(ctx context.Context) (err error) {
-	c := s.cfg.Notify
-	if len(c.Routes) == 0 {
-		return nil
-	}
-	options := proxy.NotifyOptions{
-		Merchants: s.proxied(), Table: s.table, Limit: int64(c.Limit), Log: s.log, Metrics: s.metrics,
-		Guard: proxy.Guard{
-			Sources: c.SourceIPs, TrustedProxies: c.TrustedProxies,
-			Rate: rate.Limit(c.Rate.PerSecond), Burst: c.Rate.Burst,
-			FailureRate: rate.Limit(c.Failures.PerSecond), FailureBurst: c.Failures.Burst,
-		},
-	}
-	for i, r := range c.Routes {
-		route, err := s.route(ctx, r)
-		if err != nil {
-			return fmt.Errorf("notify.routes[%d] (%s): %w", i, r.Path, err)
-		}
-		options.Routes = append(options.Routes, route)
-	}
-	s.notify, err = proxy.NewNotify(options)
-	return err
-}
-
-func (s *sidecar) route(ctx context.Context, r config.Route) (proxy.Route, error) {
-	client, transport, err := appClient(ctx, r.ClientTLS, s.reader)
-	if err != nil {
-		return proxy.Route{}, err
-	}
-	if transport != nil {
-		s.apps = append(s.apps, transport)
-	}
-	key, err := s.secret(ctx, r.WebhookSecret, proxy.CheckWebhookSecret)
-	if err != nil {
-		return proxy.Route{}, err
-	}
-	return proxy.Route{
-		Path: r.Path, Merchants: s.cfg.MerchantsOf(r), Events: r.Events, To: r.To,
-		Body: proxy.BodyForm(r.Body), Timeout: r.Timeout, Secret: key, Client: client,
-	}, nil
-}
-
-func (s *sidecar) proxied() []*proxy.Merchant {
-	list := make([]*proxy.Merchant, 0, len(s.accounts))
-	for _, a := range s.accounts {
-		list = append(list, a.proxied())
-	}
-	return list
+	return nil
 }
 
 // reload loads every key and file anew. What fails keeps its old value, and

@@ -5,6 +5,7 @@ package e2e
 import (
 	"bytes"
 	"io"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -91,9 +92,7 @@ func (r *relay) ServeHTTP(w http.ResponseWriter, in *http.Request) {
 	if tamper != nil {
 		answer = tamper(bytes.Clone(answer))
 	}
-	for name, values := range x.answerHeader {
-		w.Header()[name] = values
-	}
+	maps.Copy(w.Header(), x.answerHeader)
 	w.Header().Del("Content-Length")
 	w.WriteHeader(x.status)
 	_, _ = w.Write(answer) // the caller may be gone

@@ -79,6 +79,7 @@ func (o *Outbound) readFailure(ctx context.Context, err error) *failure {
 // and pass, marked; everything else must be signed, redirects too.
 func (o *Outbound) verify(ctx context.Context, x *exchange, body []byte) *failure {
 	err := o.checkSignature(ctx, x, body)
+	serial := outside(x.answer.Header.Get(wire.HeaderSerial))
 	switch {
 	case err == nil:
 		x.verified = verifiedTrue
@@ -94,10 +95,10 @@ func (o *Outbound) verify(ctx context.Context, x *exchange, body []byte) *failur
 		return fail(ReasonStale, "the answer's %v", err).because(err)
 	case errors.Is(err, verifier.ErrSerialUnknown):
 		return fail(ReasonSerialUnknown, "the answer is signed with key %s, which merchant %s does not trust: %v",
-			outside(x.answer.Header.Get(wire.HeaderSerial)), x.merchant.Name, err).because(err)
+			serial, x.merchant.Name, err).with("serial", serial).because(err)
 	case errors.Is(err, verifier.ErrKeysUnavailable):
 		return fail(ReasonKeysNotRefreshed, "the answer is signed with key %s, which is not known yet, and the platform certificates could not be refreshed",
-			outside(x.answer.Header.Get(wire.HeaderSerial))).because(err)
+			serial).with("serial", serial).because(err)
 	default:
 		return fail(ReasonSignature, "the answer's signature does not hold: the bytes were changed, or are not from WeChat Pay").because(err)
 	}

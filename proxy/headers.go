@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"maps"
 	"net/http"
 	"net/textproto"
 	"strings"
@@ -81,7 +82,5 @@ func answerHeaders(to, from http.Header) {
 	h := from.Clone()
 	dropHop(h)
 	dropOurs(h)
-	for name, values := range h {
-		to[name] = values
-	}
+	maps.Copy(to, h)
 }

@@ -162,7 +162,7 @@ type got struct {
 	err    error // of reading the body
 }
 
-// do sends a request; headers are name, value, name, value …
+// do sends a request; headers are name, value and so on.
 func (r *rig) do(method, target, body string, headers ...string) got {
 	r.t.Helper()
 	var rd io.Reader

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/signal"
 	"runtime/debug"
+	"strings"
 	"syscall"
 )
 
@@ -73,11 +74,12 @@ func version() string {
 	if !ok {
 		return "wxproxy (unknown version)"
 	}
-	text := "wxproxy " + info.Main.Version + " " + info.GoVersion
+	var text strings.Builder
+	text.WriteString("wxproxy " + info.Main.Version + " " + info.GoVersion)
 	for _, s := range info.Settings {
 		if s.Key == "vcs.revision" {
-			text += " " + s.Value
+			text.WriteString(" " + s.Value)
 		}
 	}
-	return text
+	return text.String()
 }

@@ -39,7 +39,7 @@ func startSim(t *testing.T, args ...string) string {
 	if err != nil {
 		t.Fatalf("sim said nothing: %v", err)
 	}
-	go io.Copy(io.Discard, out)
+	go func() { _, _ = io.Copy(io.Discard, out) }()
 	_, base, found := strings.Cut(strings.TrimSpace(first), " on ")
 	if !found {
 		t.Fatalf("sim said %q", first)
@@ -107,7 +107,7 @@ func TestTriggerSendsWhatTheSDKAccepts(t *testing.T) {
 		n, err := handler.ParseNotifyRequest(r.Context(), r, new(map[string]any))
 		if err != nil {
 			w.WriteHeader(http.StatusUnauthorized)
-			io.WriteString(w, `{"code":"FAIL"}`)
+			_, _ = io.WriteString(w, `{"code":"FAIL"}`)
 			return
 		}
 		got = append(got, n)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -16,9 +17,7 @@ import (
 func get(h http.Handler, method, path string, header http.Header) *httptest.ResponseRecorder {
 	w := httptest.NewRecorder()
 	r := httptest.NewRequest(method, path, nil)
-	for name, v := range header {
-		r.Header[name] = v
-	}
+	maps.Copy(r.Header, header)
 	h.ServeHTTP(w, r)
 	return w
 }

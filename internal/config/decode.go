@@ -118,7 +118,7 @@ func (d *decoder) list(n *yaml.Node, v reflect.Value, f field) {
 // item decodes a list item. Where the list's tag allows it, a bare text stands
 // for a struct with one key set.
 func (d *decoder) item(n *yaml.Node, v reflect.Value, f field) {
-	if def, ok := v.Addr().Interface().(defaulter); ok {
+	if def, ok := reflect.TypeAssert[defaulter](v.Addr()); ok {
 		def.setDefaults()
 	}
 	if name := f.tag.Get("single"); name != "" && v.Kind() == reflect.Struct && n.Kind == yaml.ScalarNode {

@@ -115,14 +115,14 @@ func nodeKeys(n *yaml.Node, key string, keys map[string]bool) {
 
 func typeKeys(t reflect.Type, key string) []string {
 	var keys []string
-	for i := range t.NumField() {
-		name := t.Field(i).Tag.Get("yaml")
+	for field := range t.Fields() {
+		name := field.Tag.Get("yaml")
 		if name == "" {
 			continue
 		}
 		k := strings.TrimPrefix(key+"."+name, ".")
 		keys = append(keys, k)
-		elem := t.Field(i).Type
+		elem := field.Type
 		if elem.Kind() == reflect.Slice {
 			elem = elem.Elem()
 		}

@@ -13,7 +13,7 @@ import (
 // directories of sockets. What the files hold is for those who open them.
 func (k *checker) references() {
 	everything(reflect.ValueOf(k.c).Elem(), "", func(key string, v reflect.Value, tag reflect.StructTag) {
-		ref, isRef := v.Interface().(Ref)
+		ref, isRef := reflect.TypeAssert[Ref](v)
 		switch {
 		case isRef && ref.Scheme == "file":
 			k.file(key, ref.Target)

@@ -45,7 +45,7 @@ func (k *checker) readableSecrets() {
 		return
 	}
 	everything(reflect.ValueOf(k.c).Elem(), "", func(key string, v reflect.Value, tag reflect.StructTag) {
-		ref, ok := v.Interface().(Ref)
+		ref, ok := reflect.TypeAssert[Ref](v)
 		if !ok || ref.Scheme != "file" || tag.Get("kind") == "public" {
 			return
 		}

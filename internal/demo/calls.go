@@ -136,7 +136,7 @@ func (s *story) refund(ctx context.Context, say Say) error {
 	if err := s.wantState(s.first, Refunded, e.NotifyID); err != nil {
 		return err
 	}
-	got, _ := s.event(e.NotifyID)
+	got := s.event(e.NotifyID)
 	say("shop ← %s", from(`"event_type"`, got.Body))
 	say("       %s", from(`"resource":`, got.Body))
 	if got.Resource.OutRefundNo != "R-"+s.first || got.Resource.Amount.Refund != price {

@@ -11,14 +11,14 @@ import (
 )
 
 // event is what arrived at the shop under an id.
-func (s *story) event(id string) (Event, bool) {
+func (s *story) event(id string) Event {
 	all, _ := s.Shop.Events(0)
 	for _, e := range all {
 		if e.ID == id {
-			return e, true
+			return e
 		}
 	}
-	return Event{}, false
+	return Event{}
 }
 
 // payment pays the first order.
@@ -29,7 +29,7 @@ func (s *story) payment(ctx context.Context, say Say) error {
 		return err
 	}
 	onTheWire := s.Wiretap.Recorded()
-	got, _ := s.event(e.NotifyID)
+	got := s.event(e.NotifyID)
 	say("WeChat Pay → wxproxy")
 	say("       %s", from(`"ciphertext"`, onTheWire))
 	say("wxproxy → shop")

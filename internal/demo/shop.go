@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"maps"
 	"net/http"
 	"sync"
 )
@@ -206,9 +207,7 @@ func (s *Shop) Orders() map[string]Order {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	list := make(map[string]Order, len(s.orders))
-	for number, o := range s.orders {
-		list[number] = o
-	}
+	maps.Copy(list, s.orders)
 	return list
 }
 

@@ -68,7 +68,8 @@ func (w *watched) look() bool {
 // change waits for a look that finds a change.
 func (w *watched) change() {
 	w.t.Helper()
-	for !w.look() {
+	for changed := false; !changed; {
+		changed = w.look()
 	}
 }
 

@@ -2,6 +2,7 @@ package sim
 
 import (
 	"encoding/json"
+	"maps"
 	"net/http"
 	"strconv"
 	"strings"
@@ -121,9 +122,7 @@ func (s *Sim) send(w http.ResponseWriter, r *http.Request, c *call, a answer, be
 	if !a.unsigned {
 		var signature http.Header
 		signature, body = s.sign(s.platform.forAnswer(c.serial), a.body, after)
-		for name, values := range signature {
-			header[name] = values
-		}
+		maps.Copy(header, signature)
 	}
 	c.entry.Status, c.entry.Fault = a.status, faultName(before, after)
 	c.entry.Verdict = VerdictAccepted

@@ -113,8 +113,7 @@ func (s *Sim) checkSerial(c *call) *apiError {
 
 // asAPIError turns what a handler returned into an answer for the caller.
 func asAPIError(err error) *apiError {
-	var e *apiError
-	if errors.As(err, &e) {
+	if e, ok := errors.AsType[*apiError](err); ok {
 		return e
 	}
 	return businessError(http.StatusInternalServerError, "SYSTEM_ERROR", messageSystem, "simulator: "+err.Error())

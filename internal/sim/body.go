@@ -181,8 +181,7 @@ func decode(c *call, to any) *apiError {
 	if err == nil {
 		err = json.Unmarshal(exact, to)
 	}
-	var kind *json.UnmarshalTypeError
-	if errors.As(err, &kind) {
+	if kind, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
 		return bodyError("/"+strings.ReplaceAll(kind.Field, ".", "/"), "must be "+kind.Type.String()+", not "+kind.Value)
 	}
 	if err != nil {

@@ -177,18 +177,6 @@ func respond(status int) *http.Response {
 	return &http.Response{StatusCode: status, Header: http.Header{}, Body: io.NopCloser(bytes.NewReader(nil))}
 }
 
-// await waits for a log entry without sleeping.
-func await(t testing.TB, s *sim.Sim, match func(sim.Entry) bool) sim.Entry {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
-	defer cancel()
-	e, err := s.Await(ctx, 0, match)
-	if err != nil {
-		t.Fatalf("waiting for a log entry: %v; log: %+v", err, s.Log(0))
-	}
-	return e
-}
-
 func last(t testing.TB, s *sim.Sim) sim.Entry {
 	t.Helper()
 	entries := s.Log(0)

@@ -2,6 +2,7 @@ package wire_test
 
 import (
 	"errors"
+	"maps"
 	"slices"
 	"strings"
 	"testing"
@@ -72,9 +73,7 @@ func TestParseEnvelopeRefuses(t *testing.T) {
 		"text after":         goodEnvelope + "x",
 		"NUL after":          goodEnvelope + "\x00",
 	}
-	for name, body := range notJSONObjects {
-		rows[name] = body
-	}
+	maps.Copy(rows, notJSONObjects)
 	for name, body := range rows {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -109,9 +108,7 @@ func TestParseCertificates(t *testing.T) {
 		"data object":   `{"data":{}}`,
 		"second object": body + body,
 	}
-	for name, body := range notJSONObjects {
-		rows[name] = body
-	}
+	maps.Copy(rows, notJSONObjects)
 	for name, body := range rows {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -54,8 +54,7 @@ func generate(src string) ([]byte, error) {
 // section describes a struct. It may be null: all of its keys commented out.
 func (g generator) section(t reflect.Type) (object, error) {
 	properties, needed := object{}, []string{}
-	for i := range t.NumField() {
-		field := t.Field(i)
+	for field := range t.Fields() {
 		key := field.Tag.Get("yaml")
 		if key == "" {
 			continue

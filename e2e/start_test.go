@@ -112,7 +112,7 @@ func TestSimulatorsConfig(t *testing.T) {
 	a := newApp(t)
 	w := startWeChat(t, shortDir(t), "--notify-app", a.url)
 	p := start(t, nil, "serve", "-c", w.file("wxproxy.yaml"), "--outbound.listen", "127.0.0.1:0", "--notify.listen", "127.0.0.1:0", "--admin.listen", "127.0.0.1:0")
-	s := &shop{sidecar: &sidecar{process: p}, app: a}
+	s := &shop{sidecar: &sidecar{process: p}}
 	s.outbound = "http://" + p.out.await(t, 0, `for=outbound address=(\S+)`)[1]
 	s.notify = "http://" + p.out.await(t, 0, `for=notify address=(\S+)`)[1]
 	curl(t, nil, post(s.outbound+"/v3/pay/transactions/native", prepayBody(t, mchID, "ORDER0001", s.notify+"/notify"))...).verified(t, 200)

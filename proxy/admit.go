@@ -54,10 +54,11 @@ func (o *Outbound) admit(r *http.Request, l Listener) (*Caller, wire.Target, *fa
 }
 
 // refuseBrowser refuses what a web page could have made a browser send to a
-// port of this machine. Browsers always add one of these; plain clients never.
+// port of this machine. Browsers always add one of these; plain clients never,
+// but for Sec-Fetch-Mode alone, which Node's fetch sends.
 func refuseBrowser(r *http.Request) *failure {
 	for name := range r.Header {
-		if name == "Origin" || strings.HasPrefix(name, "Sec-Fetch-") {
+		if name == "Origin" || strings.HasPrefix(name, "Sec-Fetch-") && name != "Sec-Fetch-Mode" {
 			return fail(ReasonForbidden, "requests of browsers are refused (header %s); call from the server side", outside(name))
 		}
 	}

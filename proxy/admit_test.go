@@ -43,7 +43,9 @@ func TestAdmit(t *testing.T) {
 		{"Origin null", allowed("GET /v3/x", host, "Origin: null"), 403, proxy.ReasonForbidden},
 		{"empty Origin", allowed("GET /v3/x", host, "Origin:"), 403, proxy.ReasonForbidden},
 		{"Sec-Fetch-Site", allowed("GET /v3/x", host, "Sec-Fetch-Site: none"), 403, proxy.ReasonForbidden},
-		{"sec-fetch-mode", allowed("GET /v3/x", host, "sec-fetch-mode: navigate"), 403, proxy.ReasonForbidden},
+		{"sec-fetch-dest", allowed("GET /v3/x", host, "sec-fetch-dest: document"), 403, proxy.ReasonForbidden},
+		{"both, as browsers do", allowed("GET /v3/x", host, "Sec-Fetch-Mode: cors", "Sec-Fetch-Site: same-origin"), 403, proxy.ReasonForbidden},
+		{"sec-fetch-mode alone, as Node's fetch does", allowed("GET /v3/x", host, "sec-fetch-mode: cors"), 200, ""},
 
 		{"CONNECT", allowed("CONNECT api.mch.weixin.qq.com:443", "Host: api.mch.weixin.qq.com:443"), 405, proxy.ReasonMethodNotAllowed},
 		{"OPTIONS", allowed("OPTIONS /v3/x", host), 405, proxy.ReasonMethodNotAllowed},

@@ -60,7 +60,7 @@ func fromBrowser(h http.Header) bool {
 		return true
 	}
 	for name := range h {
-		if strings.HasPrefix(name, "Sec-Fetch-") {
+		if strings.HasPrefix(name, "Sec-Fetch-") && name != "Sec-Fetch-Mode" { // Node's fetch sends that alone
 			return true
 		}
 	}

@@ -95,7 +95,7 @@ var done = map[string]bool{"ok": true}
 func guard(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		for name := range r.Header {
-			if name == "Origin" || strings.HasPrefix(name, "Sec-Fetch-") {
+			if name == "Origin" || strings.HasPrefix(name, "Sec-Fetch-") && name != "Sec-Fetch-Mode" { // Node's fetch sends that alone
 				refuse(w, http.StatusForbidden, "requests of web pages are refused")
 				return
 			}

@@ -92,7 +92,7 @@ func (g *guard) source(r *http.Request) netip.Addr {
 	if err != nil {
 		return netip.Addr{}
 	}
-	source := addr.Addr().Unmap()
+	source := plain(addr.Addr())
 	hops := strings.Split(strings.Join(r.Header["X-Forwarded-For"], ","), ",")
 	for _, hop := range slices.Backward(hops) {
 		if !within(g.rules.TrustedProxies, source) {
@@ -102,10 +102,13 @@ func (g *guard) source(r *http.Request) netip.Addr {
 		if err != nil {
 			return source
 		}
-		source = next.Unmap()
+		source = plain(next)
 	}
 	return source
 }
+
+// plain is an address as prefixes hold it: IPv4 unmapped, without a zone.
+func plain(a netip.Addr) netip.Addr { return a.Unmap().WithZone("") }
 
 func within(prefixes []netip.Prefix, a netip.Addr) bool {
 	return slices.ContainsFunc(prefixes, func(p netip.Prefix) bool { return p.Contains(a) })

@@ -127,12 +127,14 @@ type callback struct {
 	stamp  wire.Stamp
 	opened *opened // nil before decryption
 	event  endpoint.Event
+	read   bool // the body was read to its end
 }
 
 // ServeHTTP walks one notify through: guard, verify, decrypt, deliver, answer.
 func (n *Notify) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	x := &callback{id: rand.Text(), start: n.now(), source: n.guard.source(r)}
 	limitWrite(w, x.start.Add(10*time.Second))
+	limitRead(w, x.start.Add(defaultBudget)) // net/http reads on after a refusal, too
 	got := n.handle(w, r, x)
 	if got.outcome.failedVerification() {
 		n.guard.charge(x.source)
@@ -162,7 +164,6 @@ func (n *Notify) handle(w http.ResponseWriter, r *http.Request, x *callback) res
 	if !mayRefresh && !slices.ContainsFunc(candidates, func(m *Merchant) bool { _, ok := m.Find(x.stamp.Serial); return ok }) {
 		return result{outcome: outcomeKeys} // before the body is read
 	}
-	limitRead(w, x.start.Add(defaultBudget))
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, n.limit))
 	if err != nil {
 		if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
@@ -170,7 +171,8 @@ func (n *Notify) handle(w http.ResponseWriter, r *http.Request, x *callback) res
 		}
 		return result{outcome: outcomeIncomplete, cause: err}
 	}
-	limitRead(w, time.Time{})
+	x.read = true
+	limitRead(w, time.Time{}) // or net/http would take the deadline for WeChat Pay's going away
 	return n.accept(r, x, routes, candidates, body, mayRefresh)
 }
 
@@ -231,6 +233,9 @@ func openOutcome(err error) outcome {
 
 // answer tells WeChat Pay. Only what the app has taken is acknowledged.
 func (n *Notify) answer(w http.ResponseWriter, x *callback, got result) {
+	if !x.read {
+		w.Header().Set("Connection", "close") // or net/http would read on before it sends the refusal
+	}
 	if x.event.Answer && got.status != 0 {
 		n.answerFromApp(w, x, got)
 		return

@@ -31,7 +31,6 @@ const (
 	outcomeUnreachable  outcome = "app_unreachable"
 	outcomeAppTimeout   outcome = "app_timeout"
 	outcomeKeyMissing   outcome = "key_unavailable"
-	outcomeShuttingDown outcome = "shutting_down"
 )
 
 // Sentences for the public side. They are the same for causes that a stranger
@@ -69,7 +68,6 @@ var replies = map[outcome]struct {
 	outcomeUnreachable:  {http.StatusBadGateway, sentenceLater},
 	outcomeAppTimeout:   {http.StatusServiceUnavailable, sentenceLater},
 	outcomeKeyMissing:   {http.StatusServiceUnavailable, sentenceLater},
-	outcomeShuttingDown: {http.StatusServiceUnavailable, sentenceLater},
 }
 
 // failedVerification reports whether an outcome is charged to its source. A

@@ -7,30 +7,30 @@ import "net/http"
 type outcome string
 
 const (
-	outcomeDelivered    outcome = "delivered"
-	outcomeDuplicate    outcome = "duplicate"
-	outcomeNotFound     outcome = "not_found"
-	outcomeMethod       outcome = "method_not_allowed"
-	outcomeSource       outcome = "source_refused"
-	outcomeRate         outcome = "rate_limited"
-	outcomeTooLarge     outcome = "too_large"
-	outcomeIncomplete   outcome = "body_incomplete"
-	outcomeUnsigned     outcome = "unsigned"
-	outcomeHeaders      outcome = "bad_headers"
-	outcomeStale        outcome = "stale"
-	outcomeSignature    outcome = "bad_signature"
-	outcomeProbe        outcome = "signtest_probe"
-	outcomeSerial       outcome = "serial_unknown"
-	outcomeKeys         outcome = "platform_keys_unavailable"
-	outcomeEnvelope     outcome = "bad_envelope"
-	outcomeDecrypt      outcome = "decrypt_failed"
-	outcomeMerchant     outcome = "merchant_mismatch"
-	outcomeNoRoute      outcome = "no_route"
-	outcomeBusy         outcome = "busy"
-	outcomeAppRefused   outcome = "app_refused"
-	outcomeUnreachable  outcome = "app_unreachable"
-	outcomeAppTimeout   outcome = "app_timeout"
-	outcomeKeyMissing   outcome = "key_unavailable"
+	outcomeDelivered   outcome = "delivered"
+	outcomeDuplicate   outcome = "duplicate"
+	outcomeNotFound    outcome = "not_found"
+	outcomeMethod      outcome = "method_not_allowed"
+	outcomeSource      outcome = "source_refused"
+	outcomeRate        outcome = "rate_limited"
+	outcomeTooLarge    outcome = "too_large"
+	outcomeIncomplete  outcome = "body_incomplete"
+	outcomeUnsigned    outcome = "unsigned"
+	outcomeHeaders     outcome = "bad_headers"
+	outcomeStale       outcome = "stale"
+	outcomeSignature   outcome = "bad_signature"
+	outcomeProbe       outcome = "signtest_probe"
+	outcomeSerial      outcome = "serial_unknown"
+	outcomeKeys        outcome = "platform_keys_unavailable"
+	outcomeEnvelope    outcome = "bad_envelope"
+	outcomeDecrypt     outcome = "decrypt_failed"
+	outcomeMerchant    outcome = "merchant_mismatch"
+	outcomeNoRoute     outcome = "no_route"
+	outcomeBusy        outcome = "busy"
+	outcomeAppRefused  outcome = "app_refused"
+	outcomeUnreachable outcome = "app_unreachable"
+	outcomeAppTimeout  outcome = "app_timeout"
+	outcomeKeyMissing  outcome = "key_unavailable"
 )
 
 // Sentences for the public side. They are the same for causes that a stranger
@@ -46,28 +46,28 @@ var replies = map[outcome]struct {
 	status   int
 	sentence string
 }{
-	outcomeNotFound:     {http.StatusNotFound, "not found"},
-	outcomeMethod:       {http.StatusMethodNotAllowed, "method not allowed"},
-	outcomeSource:       {http.StatusForbidden, "forbidden"},
-	outcomeRate:         {http.StatusServiceUnavailable, sentenceLater},
-	outcomeTooLarge:     {http.StatusRequestEntityTooLarge, "too large"},
-	outcomeIncomplete:   {http.StatusBadRequest, "body incomplete"},
-	outcomeUnsigned:     {http.StatusUnauthorized, sentenceSignature},
-	outcomeHeaders:      {http.StatusUnauthorized, sentenceSignature},
-	outcomeStale:        {http.StatusUnauthorized, sentenceSignature},
-	outcomeSignature:    {http.StatusUnauthorized, sentenceSignature},
-	outcomeProbe:        {http.StatusUnauthorized, sentenceSignature},
-	outcomeSerial:       {http.StatusUnauthorized, sentenceSignature},
-	outcomeKeys:         {http.StatusServiceUnavailable, sentenceLater},
-	outcomeEnvelope:     {http.StatusInternalServerError, sentenceLater},
-	outcomeDecrypt:      {http.StatusInternalServerError, sentenceLater},
-	outcomeMerchant:     {http.StatusInternalServerError, sentenceLater},
-	outcomeNoRoute:      {http.StatusServiceUnavailable, sentenceLater},
-	outcomeBusy:         {http.StatusServiceUnavailable, sentenceLater},
-	outcomeAppRefused:   {http.StatusBadGateway, sentenceLater},
-	outcomeUnreachable:  {http.StatusBadGateway, sentenceLater},
-	outcomeAppTimeout:   {http.StatusServiceUnavailable, sentenceLater},
-	outcomeKeyMissing:   {http.StatusServiceUnavailable, sentenceLater},
+	outcomeNotFound:    {http.StatusNotFound, "not found"},
+	outcomeMethod:      {http.StatusMethodNotAllowed, "method not allowed"},
+	outcomeSource:      {http.StatusForbidden, "forbidden"},
+	outcomeRate:        {http.StatusServiceUnavailable, sentenceLater},
+	outcomeTooLarge:    {http.StatusRequestEntityTooLarge, "too large"},
+	outcomeIncomplete:  {http.StatusBadRequest, "body incomplete"},
+	outcomeUnsigned:    {http.StatusUnauthorized, sentenceSignature},
+	outcomeHeaders:     {http.StatusUnauthorized, sentenceSignature},
+	outcomeStale:       {http.StatusUnauthorized, sentenceSignature},
+	outcomeSignature:   {http.StatusUnauthorized, sentenceSignature},
+	outcomeProbe:       {http.StatusUnauthorized, sentenceSignature},
+	outcomeSerial:      {http.StatusUnauthorized, sentenceSignature},
+	outcomeKeys:        {http.StatusServiceUnavailable, sentenceLater},
+	outcomeEnvelope:    {http.StatusInternalServerError, sentenceLater},
+	outcomeDecrypt:     {http.StatusInternalServerError, sentenceLater},
+	outcomeMerchant:    {http.StatusInternalServerError, sentenceLater},
+	outcomeNoRoute:     {http.StatusServiceUnavailable, sentenceLater},
+	outcomeBusy:        {http.StatusServiceUnavailable, sentenceLater},
+	outcomeAppRefused:  {http.StatusBadGateway, sentenceLater},
+	outcomeUnreachable: {http.StatusBadGateway, sentenceLater},
+	outcomeAppTimeout:  {http.StatusServiceUnavailable, sentenceLater},
+	outcomeKeyMissing:  {http.StatusServiceUnavailable, sentenceLater},
 }
 
 // failedVerification reports whether an outcome is charged to its source. A

@@ -108,6 +108,9 @@ func (i *inspection) transitKey(ctx context.Context, ref secret.Ref) {
 	if i.cert != nil {
 		like = i.cert.PublicKey
 	}
+	if like == nil && !i.spec.Certificate.IsZero() {
+		return // what is wrong with the certificate was said; the key waits for it
+	}
 	if like == nil && ref.Version == 0 {
 		i.fail(name, "set certificate, or name the version, as in "+ref.String()+"@1", "%s: without the certificate nothing tells which version of the key WeChat Pay knows", ref)
 		return

@@ -7,6 +7,8 @@ import (
 	"log/slog"
 	"net/http"
 	"path/filepath"
+	"sync/atomic"
+	"time"
 
 	"github.com/wxproxy/wxproxy/certcache"
 	"github.com/wxproxy/wxproxy/internal/admin"
@@ -22,25 +24,33 @@ import (
 type account struct {
 	*merchant.Merchant
 	cache *certcache.Cache
+
+	// Keys from Vault serve for maxStale after Vault last gave them; zero:
+	// for ever. Keys from elsewhere have no such end.
+	maxStale time.Duration
+	lastGood atomic.Int64 // Unix nanoseconds
 }
 
 // newAccount loads a merchant's keys and the copy of its platform
 // certificates. A copy that cannot be used is no reason not to start.
-func newAccount(ctx context.Context, c config.Merchant, stateDir string, reader secret.Reader, up *proxy.Upstream, log *slog.Logger) (*account, error) {
+func newAccount(ctx context.Context, c config.Merchant, cfg *config.Config, reader secret.Reader, up *proxy.Upstream, log *slog.Logger) (*account, error) {
 	m, err := merchant.New(merchantSpec(c), reader, nil, log)
 	if err != nil {
 		return nil, err
 	}
-	if err := m.Reload(ctx); err != nil {
+	a := &account{Merchant: m}
+	if inVault(c) {
+		a.maxStale = cfg.Vault.MaxStale
+	}
+	if err := a.Reload(ctx); err != nil {
 		return nil, err
 	}
-	a := &account{Merchant: m}
 	o := certcache.Options{
 		Name: c.Name, Certificates: c.Platform.Certificates == "auto", Pinned: a.pinned,
 		Fetch: a.fetch(up), APIv3Keys: a.apiv3Keys, Log: log,
 	}
-	if stateDir != "" {
-		o.File = filepath.Join(stateDir, c.Name+".certificates")
+	if cfg.StateDir != "" {
+		o.File = filepath.Join(cfg.StateDir, c.Name+".certificates")
 	}
 	if a.cache, err = certcache.New(o); err != nil {
 		return nil, err
@@ -49,6 +59,29 @@ func newAccount(ctx context.Context, c config.Merchant, stateDir string, reader 
 		log.Warn("stored platform certificates not used", "merchant", c.Name, "error", err)
 	}
 	return a, nil
+}
+
+// Reload loads the merchant's keys anew and notes that they are good.
+func (a *account) Reload(ctx context.Context) error {
+	began := time.Now()
+	if err := a.Merchant.Reload(ctx); err != nil {
+		return err
+	}
+	a.lastGood.Store(began.UnixNano())
+	return nil
+}
+
+// material is what may be used now: nil before the first load, and when keys
+// from Vault could not be read again for too long.
+func (a *account) material() *merchant.Material {
+	if a.stale() {
+		return nil
+	}
+	return a.Current()
+}
+
+func (a *account) stale() bool {
+	return a.maxStale > 0 && time.Since(time.Unix(0, a.lastGood.Load())) > a.maxStale
 }
 
 func merchantSpec(c config.Merchant) merchant.Spec {
@@ -60,21 +93,21 @@ func merchantSpec(c config.Merchant) merchant.Spec {
 }
 
 func (a *account) signer() *signer.Signer {
-	if m := a.Current(); m != nil {
+	if m := a.material(); m != nil {
 		return m.Signer
 	}
 	return nil
 }
 
 func (a *account) apiv3Keys() []secret.Value {
-	if m := a.Current(); m != nil {
+	if m := a.material(); m != nil {
 		return m.APIv3Keys
 	}
 	return nil
 }
 
 func (a *account) pinned() (string, *rsa.PublicKey) {
-	if m := a.Current(); m != nil {
+	if m := a.material(); m != nil {
 		return m.PinnedSerial, m.Pinned
 	}
 	return "", nil
@@ -118,7 +151,10 @@ func (a *account) status() admin.Status {
 	if err := a.cache.Ready(); err != nil {
 		s.Ready, s.Problem = false, err.Error()
 	}
-	if a.Current() == nil {
+	switch {
+	case a.stale():
+		s.Ready, s.Problem = false, "keys could not be read from Vault again for longer than vault.max_stale: "+s.Warning
+	case a.Current() == nil:
 		s.Ready, s.Problem = false, "no key is loaded"
 	}
 	return s

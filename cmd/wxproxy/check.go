@@ -60,7 +60,7 @@ func runCheck(ctx context.Context, args []string, stdout, stderr io.Writer) int 
 	if err != nil {
 		return f.write(stdout, stderr, check.Unloadable(faultsOf(err)), exitUsage)
 	}
-	input, options, err := f.prepare(cfg, source.path)
+	input, options, err := f.prepare(ctx, cfg, source.path)
 	if err != nil {
 		return f.write(stdout, stderr, check.Unloadable(faultsOf(err)), exitUsage)
 	}
@@ -97,11 +97,12 @@ func hasColour(w io.Writer) bool {
 
 // prepare turns the config into what package check looks at, with the parts of
 // the sidecar that load what the config names, as serve does.
-func (f *checkFlags) prepare(cfg *config.Config, path string) (check.Input, check.Options, error) {
+func (f *checkFlags) prepare(ctx context.Context, cfg *config.Config, path string) (check.Input, check.Options, error) {
 	s := &sidecar{cfg: cfg, log: slog.New(slog.DiscardHandler), reader: secret.Reader{Env: os.LookupEnv}}
+	vault := s.tryVault(ctx, f.offline)
 	in := check.Input{
 		Source: path, StateDir: cfg.StateDir, PublicURL: cfg.Notify.PublicURL,
-		Listeners: checkedListeners(cfg), Trials: s.trials(),
+		Listeners: checkedListeners(cfg), Trials: append(vault, s.trials()...),
 	}
 	for _, w := range cfg.Warnings() {
 		in.Warnings = append(in.Warnings, checkedFault(w))
@@ -125,6 +126,23 @@ func (f *checkFlags) prepare(cfg *config.Config, path string) (check.Input, chec
 		o.Send = s.sendChecked
 	}
 	return in, o, nil
+}
+
+// tryVault logs in, so that what follows can read from Vault, and lists how
+// that went.
+func (s *sidecar) tryVault(ctx context.Context, offline bool) []check.Trial {
+	if s.cfg.Vault.Address == "" || offline {
+		return nil
+	}
+	c := *s.cfg
+	c.Vault.StartTimeout = 0 // check tells how things are now
+	tried := &sidecar{cfg: &c, log: s.log, reader: s.reader}
+	err := tried.makeVault(ctx)
+	s.vault, s.reader = tried.vault, tried.reader
+	return []check.Trial{{
+		Group: check.GroupConfig, Name: "vault", Detail: "logged in at " + c.Vault.Address + " by " + c.Vault.Auth.Method,
+		Fix: "correct vault: in the config, or see to Vault", Try: func(context.Context) error { return err },
+	}}
 }
 
 // sendChecked sends a call the way serve sends the app's.

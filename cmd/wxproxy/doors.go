@@ -13,6 +13,7 @@ import (
 	"github.com/wxproxy/wxproxy/certcache"
 	"github.com/wxproxy/wxproxy/internal/admin"
 	"github.com/wxproxy/wxproxy/internal/config"
+	"github.com/wxproxy/wxproxy/internal/vault"
 	"github.com/wxproxy/wxproxy/proxy"
 )
 
@@ -111,11 +112,18 @@ func (s *sidecar) statuses() []admin.Status {
 // details is what operators see of the platform keys: serial numbers and
 // times, no key.
 func (s *sidecar) details() any {
-	list := make([]certcache.Status, 0, len(s.accounts))
-	for _, a := range s.accounts {
-		list = append(list, a.cache.Status())
+	var details struct {
+		Vault    *vault.State       `json:"vault,omitempty"`
+		Platform []certcache.Status `json:"platform"`
 	}
-	return list
+	if s.vault != nil {
+		state := s.vault.State()
+		details.Vault = &state
+	}
+	for _, a := range s.accounts {
+		details.Platform = append(details.Platform, a.cache.Status())
+	}
+	return details
 }
 
 func metricsHandler(r *prometheus.Registry) http.Handler {

@@ -25,6 +25,10 @@ func (s *sidecar) Run(ctx context.Context) error {
 		return s.watcher.Run(life, func() { _ = s.reload(life) }) // reload logs
 	})
 	tasks.Go(func() error { return s.reloadOnHangup(life) })
+	if s.vault != nil {
+		tasks.Go(func() error { return s.vault.Run(life) })
+		tasks.Go(func() error { return s.pollVault(life) })
+	}
 	for _, d := range s.doors {
 		s.log.Info("listening", "for", string(d.role), "address", d.listener.Addr().String())
 		tasks.Go(func() error {

@@ -20,6 +20,7 @@ import (
 	"github.com/wxproxy/wxproxy/internal/endpoint"
 	"github.com/wxproxy/wxproxy/internal/merchant"
 	"github.com/wxproxy/wxproxy/internal/secret"
+	"github.com/wxproxy/wxproxy/internal/vault"
 	"github.com/wxproxy/wxproxy/proxy"
 )
 
@@ -34,6 +35,7 @@ type sidecar struct {
 
 	table    *endpoint.Table
 	upstream *proxy.Upstream
+	vault    *vault.Client // nil without
 	accounts []*account
 	outbound *proxy.Outbound
 	notify   *proxy.Notify // nil without routes
@@ -49,7 +51,7 @@ type sidecar struct {
 func newSidecar(ctx context.Context, cfg *config.Config, log *slog.Logger) (*sidecar, error) {
 	s := &sidecar{cfg: cfg, log: log, reader: secret.Reader{Env: os.LookupEnv}}
 	for _, step := range []func(context.Context) error{
-		s.makeMetrics, s.makeTable, s.makeWatcher, s.makeUpstream, s.makeAccounts, s.makeOutbound, s.makeNotify, s.openDoors,
+		s.makeMetrics, s.makeTable, s.makeWatcher, s.makeUpstream, s.makeVault, s.makeAccounts, s.makeOutbound, s.makeNotify, s.openDoors,
 	} {
 		if err := step(ctx); err != nil {
 			s.closeDoors()
@@ -135,7 +137,7 @@ func (s *sidecar) makeAccounts(ctx context.Context) error {
 	var caches []*certcache.Cache
 	var merchants []*merchant.Merchant
 	for _, c := range s.cfg.Merchants {
-		a, err := newAccount(ctx, c, s.cfg.StateDir, s.reader, s.upstream, s.log)
+		a, err := newAccount(ctx, c, s.cfg, s.reader, s.upstream, s.log)
 		if err != nil {
 			failed = errors.Join(failed, err)
 			continue
@@ -172,8 +174,21 @@ func distinctMchIDs(accounts []*account) error {
 // reload loads every key and file anew. What fails keeps its old value, and
 // the error names each.
 func (s *sidecar) reload(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	failed := s.reloadAll(ctx)
+	if failed != nil {
+		s.log.Error("reload failed in part; the old keys stay in use", "error", failed)
+		return failed
+	}
+	s.log.Info("keys and files reloaded")
+	return nil
+}
+
+func (s *sidecar) reloadAll(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second+s.cfg.Vault.Timeout)
 	defer cancel()
+	if s.vault != nil {
+		s.vault.Forget()
+	}
 	var failed error
 	for _, a := range s.accounts {
 		failed = errors.Join(failed, a.Reload(ctx))
@@ -186,11 +201,9 @@ func (s *sidecar) reload(ctx context.Context) error {
 	}
 	if failed != nil {
 		s.reloads.WithLabelValues("failed").Inc()
-		s.log.Error("reload failed in part; the old keys stay in use", "error", failed)
 		return failed
 	}
 	s.reloads.WithLabelValues("done").Inc()
-	s.log.Info("keys and files reloaded")
 	return nil
 }
 

@@ -31,6 +31,8 @@ type Config struct {
 	Notify Notify `yaml:"notify"`
 	// Health, metrics and operator actions.
 	Admin Admin `yaml:"admin"`
+	// HashiCorp Vault, for vault: and transit: references.
+	Vault Vault `yaml:"vault"`
 	// Logs go to standard error.
 	Log Log `yaml:"log"`
 	// Directory for copies of WeChat's platform certificates (平台证书), encrypted as WeChat sent
@@ -106,6 +108,7 @@ func Default() *Config {
 		Outbound:      defaultOutbound(),
 		Notify:        defaultNotify(),
 		Admin:         Admin{Listen: "127.0.0.1:9090"},
+		Vault:         defaultVault(),
 		Log:           Log{Format: "text", Level: "info"},
 		ShutdownGrace: 25 * time.Second,
 	}

@@ -14,7 +14,6 @@ import (
 // yet. Ignoring them would promise what does not happen.
 var notInThisBuild = map[string]string{
 	"inbox": "use ack: app on the routes",
-	"vault": "use file: or env: references",
 }
 
 // maxItems bounds a list: items are compared with each other.

@@ -204,7 +204,7 @@ inbox: {store: x}
 wxproxy.yaml:3: merchants[0].mchid: is not a merchant number; fix: write the 8 to 10 digits from the merchant console (商户号), or give certificate, which contains them
 wxproxy.yaml:4: merchants[0].serialNo: is not a known key; fix: did you mean serial_no?
 wxproxy.yaml:5: merchants[0].private_key: gone.pem cannot be read: no such file or directory; fix: put the file there, readable by the user that runs wxproxy, or correct the path
-wxproxy.yaml:6: merchants[0].apiv3_key: must be a reference (file:PATH or env:NAME), never the secret itself; fix: put the secret into a file and write file:PATH, or into a variable and write env:NAME
+wxproxy.yaml:6: merchants[0].apiv3_key: must be a reference (file:PATH, env:NAME, vault:MOUNT/PATH#FIELD or transit:MOUNT/KEYNAME), never the secret itself; fix: put the secret into a file and write file:PATH, or into a variable and write env:NAME
 wxproxy.yaml:7: merchants[0].name: is given twice, first on line 2; fix: keep one of the two
 wxproxy.yaml:9: outbound.listen[0].address: is reachable from other machines, and this port signs money; fix: use 127.0.0.1 or unix:/path; or set outbound.unsafe_listen: true and list callers with tokens
 wxproxy.yaml:10: outbound.timeout: is not a duration with its unit, as in 30s, 500ms or 1m30s; fix: write a duration with its unit, as in 30s, 500ms or 1m30s

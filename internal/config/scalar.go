@@ -39,7 +39,7 @@ func isScalar(t reflect.Type) bool {
 func describe(t reflect.Type, tag reflect.StructTag) string {
 	switch t {
 	case refType:
-		return "a reference (file:PATH or env:NAME)"
+		return "a reference (file:PATH, env:NAME, vault:MOUNT/PATH#FIELD or transit:MOUNT/KEYNAME)"
 	case durationType:
 		return "a duration with its unit, as in 30s, 500ms or 1m30s"
 	case sizeType:

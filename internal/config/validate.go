@@ -22,6 +22,7 @@ func (c *Config) Validate() Errors {
 	k.notify()
 	k.admin()
 	k.endpoints()
+	k.vault()
 	k.listeners()
 	k.references()
 	return k.faults.sorted()

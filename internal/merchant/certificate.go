@@ -135,7 +135,7 @@ func (i *inspection) pair() {
 		return
 	}
 	public, ok := i.cert.PublicKey.(*rsa.PublicKey)
-	if !ok || !public.Equal(&i.key.PublicKey) {
+	if !ok || !public.Equal(i.key.Public()) {
 		i.fail(name, "replace both files together, with the pair that the certificate tool made", "the key in %s does not fit its certificate in %s",
 			i.spec.PrivateKey, i.spec.Certificate)
 		return

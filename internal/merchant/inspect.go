@@ -2,7 +2,7 @@ package merchant
 
 import (
 	"context"
-	"crypto/rsa"
+	"crypto"
 	"crypto/x509"
 	"fmt"
 	"time"
@@ -21,7 +21,7 @@ type inspection struct {
 	now      time.Time // of the whole pass
 	findings []Finding
 
-	key  *rsa.PrivateKey
+	key  crypto.Signer // RSA, here or in Vault
 	cert *x509.Certificate
 	m    Material
 }
@@ -30,8 +30,8 @@ type inspection struct {
 // when no finding stops it.
 func inspect(ctx context.Context, spec Spec, reader reader, clock func() time.Time) (*Material, []Finding) {
 	i := &inspection{spec: spec, reader: reader, clock: clock, now: clock()}
+	i.certificate(ctx) // first: of several versions of a key in Vault it tells which
 	i.privateKey(ctx)
-	i.certificate(ctx)
 	i.pair()
 	i.merchantID()
 	i.apiv3Keys(ctx)
@@ -77,6 +77,10 @@ func (i *inspection) privateKey(ctx context.Context) {
 		i.fail(name, "set it to where apiclient_key.pem is", "no reference is given")
 		return
 	}
+	if ref.Scheme == secret.SchemeTransit {
+		i.transitKey(ctx, ref)
+		return
+	}
 	text, ok := i.read(ctx, name, ref)
 	if !ok {
 		return
@@ -93,6 +97,31 @@ func (i *inspection) privateKey(ctx context.Context) {
 	}
 	i.key = key
 	i.ok(name, "%s: RSA, %d bits", ref, key.N.BitLen())
+}
+
+// transitKey finds the key that stays in Vault. A rotation there makes a new
+// version that WeChat Pay does not know yet, so the version is the one named,
+// or the one that fits the certificate; never just the latest.
+func (i *inspection) transitKey(ctx context.Context, ref secret.Ref) {
+	const name = "private_key"
+	var like crypto.PublicKey
+	if i.cert != nil {
+		like = i.cert.PublicKey
+	}
+	if like == nil && !i.spec.Certificate.IsZero() {
+		return // what is wrong with the certificate was said; the key waits for it
+	}
+	if like == nil && ref.Version == 0 {
+		i.fail(name, "set certificate, or name the version, as in "+ref.String()+"@1", "%s: without the certificate nothing tells which version of the key WeChat Pay knows", ref)
+		return
+	}
+	key, err := i.reader.Key(ctx, ref, like)
+	if err != nil {
+		i.fail(name, "correct "+name+", or what it names in Vault", "%v", err)
+		return
+	}
+	i.key = key
+	i.ok(name, "%s: RSA, signs in Vault", ref)
 }
 
 // sign makes the signer, when there is all that it needs.

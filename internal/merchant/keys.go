@@ -99,7 +99,7 @@ func (i *inspection) publicKey(ctx context.Context) {
 	switch {
 	case err != nil:
 		i.fail(name, "put the content of pub_key.pem there, as downloaded from the merchant console", "%s: %v", ref, err)
-	case i.key != nil && key.Equal(&i.key.PublicKey):
+	case i.key != nil && key.Equal(i.key.Public()):
 		i.fail(name, "download pub_key.pem (微信支付公钥) from the merchant console", "%s: this is your own key, not WeChat Pay's", ref)
 	case id != "":
 		i.m.PinnedSerial, i.m.Pinned = id, key

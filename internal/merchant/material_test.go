@@ -3,11 +3,13 @@ package merchant_test
 import (
 	"bytes"
 	"context"
+	"crypto"
 	"crypto/rand"
 	"crypto/rsa"
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
+	"errors"
 	"fmt"
 	"maps"
 	"math/big"
@@ -17,6 +19,7 @@ import (
 
 	"github.com/wxproxy/wxproxy/internal/merchant"
 	"github.com/wxproxy/wxproxy/internal/secret"
+	"github.com/wxproxy/wxproxy/signer"
 )
 
 const (
@@ -113,6 +116,21 @@ func (v vault) Read(_ context.Context, r secret.Ref) (secret.Value, error) {
 		return secret.Value{}, fmt.Errorf("environment variable %s %w", r.Target, secret.ErrUnset)
 	}
 	return secret.NewValue(bytes.Clone(b)), nil
+}
+
+func (v vault) Key(_ context.Context, r secret.Ref, like crypto.PublicKey) (crypto.Signer, error) {
+	b, ok := v[r.Target]
+	if !ok {
+		return nil, errors.New("no key " + r.Target)
+	}
+	key, err := signer.ParsePrivateKey(b)
+	if err != nil {
+		return nil, err
+	}
+	if like != nil && !key.PublicKey.Equal(like) {
+		return nil, errors.New("no version of it fits the certificate")
+	}
+	return key, nil
 }
 
 // full is a merchant with everything, and all of it right.

@@ -10,6 +10,7 @@ package merchant
 
 import (
 	"context"
+	"crypto"
 	"crypto/rsa"
 	"errors"
 	"fmt"
@@ -40,6 +41,9 @@ type Spec struct {
 // overwritten.
 type reader interface {
 	Read(ctx context.Context, ref secret.Ref) (secret.Value, error)
+	// Key returns a key that signs where it is kept: the version that ref
+	// names, or else the one whose public half is like.
+	Key(ctx context.Context, ref secret.Ref, like crypto.PublicKey) (crypto.Signer, error)
 }
 
 // Material is a complete, checked set. It is immutable.

@@ -2,6 +2,7 @@ package secret
 
 import (
 	"context"
+	"crypto"
 	"errors"
 	"fmt"
 	"io"
@@ -34,7 +35,22 @@ const maxFile = 64 << 10
 type Reader struct {
 	// Env looks up an environment variable. Nil means os.LookupEnv.
 	Env func(name string) (string, bool)
+	// Vault answers vault: and transit: references. Nil means that there is none.
+	Vault Vault
 }
+
+// Vault is where secrets are kept that the config only refers to. Its errors
+// name path and remedy, and never any content.
+type Vault interface {
+	// Field reads one field of a KV secret.
+	Field(ctx context.Context, mount, path, field string) (Value, error)
+	// Key returns an RSA key that signs inside Vault: the version given, or,
+	// with 0, the one whose public half is like, or the latest if like is nil.
+	Key(ctx context.Context, mount, name string, version int, like crypto.PublicKey) (crypto.Signer, error)
+}
+
+// ErrNoVault: a reference needs Vault and none is configured.
+var ErrNoVault = errors.New("needs a vault: section in the config")
 
 // Read returns the content behind ref as it is, without trimming. Its errors
 // name the place and what to do, and never any content.
@@ -43,17 +59,30 @@ func (r Reader) Read(ctx context.Context, ref Ref) (Value, error) {
 		return Value{}, fmt.Errorf("reading secret %s: %w", ref, err)
 	}
 	switch ref.Scheme {
-	case "file":
+	case SchemeFile:
 		b, err := readFile(ref.Target)
 		if err != nil {
 			return Value{}, err
 		}
 		return NewValue(b), nil
-	case "env":
+	case SchemeEnv:
 		return r.readEnv(ref.Target)
+	case SchemeVault:
+		if r.Vault == nil {
+			return Value{}, fmt.Errorf("%s %w", ref, ErrNoVault)
+		}
+		return r.Vault.Field(ctx, ref.Mount, ref.Target, ref.Field)
 	default:
-		return Value{}, fmt.Errorf("secret reference %q is %w", ref, ErrNotInThisBuild)
+		return Value{}, fmt.Errorf("%s cannot be read: the key never leaves Vault", ref)
 	}
+}
+
+// Key returns the key behind a transit: reference, which signs inside Vault.
+func (r Reader) Key(ctx context.Context, ref Ref, like crypto.PublicKey) (crypto.Signer, error) {
+	if ref.Scheme != SchemeTransit || r.Vault == nil {
+		return nil, fmt.Errorf("%s %w", ref, ErrNoVault)
+	}
+	return r.Vault.Key(ctx, ref.Mount, ref.Target, ref.Version, like)
 }
 
 func (r Reader) readEnv(name string) (Value, error) {

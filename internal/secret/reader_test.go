@@ -147,10 +147,16 @@ func TestReadProcessEnvironment(t *testing.T) {
 
 func TestReadOtherwise(t *testing.T) {
 	t.Parallel()
-	for _, ref := range []secret.Ref{{}, {Scheme: "vault", Target: "a/b#c"}} {
-		if _, err := (secret.Reader{}).Read(t.Context(), ref); !errors.Is(err, secret.ErrNotInThisBuild) {
-			t.Errorf("%v: got %v", ref, err)
+	for _, ref := range []secret.Ref{{}, {Scheme: "transit", Mount: "transit", Target: "shop"}} {
+		if _, err := (secret.Reader{}).Read(t.Context(), ref); err == nil {
+			t.Errorf("%v was read", ref)
 		}
+	}
+	if _, err := (secret.Reader{}).Read(t.Context(), secret.Ref{Scheme: "vault", Mount: "a", Target: "b", Field: "c"}); !errors.Is(err, secret.ErrNoVault) {
+		t.Errorf("got %v", err)
+	}
+	if _, err := (secret.Reader{}).Key(t.Context(), secret.Ref{Scheme: "transit", Mount: "a", Target: "b"}, nil); !errors.Is(err, secret.ErrNoVault) {
+		t.Errorf("got %v", err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()

@@ -4,27 +4,43 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"strconv"
 	"strings"
 )
 
 var (
 	// ErrLiteral: the text is not a reference; it may be the secret itself and
 	// is therefore never repeated in the message.
-	ErrLiteral = errors.New("must be a reference (file:PATH or env:NAME), never the secret itself")
-	// ErrNotInThisBuild: the reference is of a kind that this build cannot read.
-	ErrNotInThisBuild = errors.New("not in this build")
+	ErrLiteral = errors.New("must be a reference (file:PATH, env:NAME, vault:MOUNT/PATH#FIELD or transit:MOUNT/KEYNAME), never the secret itself")
 	// ErrBadRef: the reference is of a known kind but malformed.
 	ErrBadRef = errors.New("malformed reference")
 )
 
-// Ref says where a secret is: "file:/etc/wxproxy/key.pem" or "env:NAME". The
-// zero Ref means that none was given. A Ref is not secret.
+// Schemes of references.
+const (
+	SchemeFile    = "file"
+	SchemeEnv     = "env"
+	SchemeVault   = "vault"
+	SchemeTransit = "transit"
+)
+
+// Ref says where a secret is: "file:/etc/wxproxy/key.pem", "env:NAME",
+// "vault:secret/wechatpay/shop#apiv3_key" (a field in KV) or
+// "transit:transit/wechatpay-shop@2" (a key that never leaves Vault). The zero
+// Ref means that none was given. A Ref is not secret.
 type Ref struct {
-	Scheme string // "file" or "env"
-	Target string // the path or the variable's name
+	Scheme  string // one of the above
+	Target  string // the path, the variable's name, the path below Mount, or the key's name
+	Mount   string // of vault and transit: the secrets engine's mount, one segment
+	Field   string // of vault: the field
+	Version int    // of transit: the key's version; 0: the one that fits the certificate
 }
 
-var envName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
+var (
+	envName   = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
+	vaultPath = regexp.MustCompile(`^[A-Za-z0-9_.-]+(/[A-Za-z0-9_.-]+)*$`)
+	vaultName = regexp.MustCompile(`^[A-Za-z0-9_.-]+$`)
+)
 
 // ParseRef reads a reference. A text of no known kind is ErrLiteral, and the
 // error does not repeat it: users do paste keys into configs.
@@ -34,29 +50,78 @@ func ParseRef(s string) (Ref, error) {
 		return Ref{}, ErrLiteral
 	}
 	switch scheme {
-	case "file":
+	case SchemeFile:
 		if target == "" || strings.ContainsRune(target, 0) {
 			return Ref{}, fmt.Errorf("%w: file: needs a path, as in file:/etc/wxproxy/apiclient_key.pem", ErrBadRef)
 		}
-	case "env":
+		return Ref{Scheme: scheme, Target: target}, nil
+	case SchemeEnv:
 		if !envName.MatchString(target) {
 			return Ref{}, fmt.Errorf("%w: env: needs the name of an environment variable, as in env:WXPROXY_APIV3_KEY", ErrBadRef)
 		}
-	case "vault", "transit":
-		return Ref{}, fmt.Errorf("%s: references are %w; use file: or env:", scheme, ErrNotInThisBuild)
+		return Ref{Scheme: scheme, Target: target}, nil
+	case SchemeVault:
+		return parseVault(target)
+	case SchemeTransit:
+		return parseTransit(target)
 	default:
 		return Ref{}, ErrLiteral
 	}
-	return Ref{Scheme: scheme, Target: target}, nil
+}
+
+func parseVault(s string) (Ref, error) {
+	where, field, _ := strings.Cut(s, "#")
+	mount, path, _ := strings.Cut(where, "/")
+	if !vaultName.MatchString(mount) || !vaultPath.MatchString(path) || hasDots(path) || !vaultName.MatchString(field) {
+		return Ref{}, fmt.Errorf("%w: vault: needs mount, path and field, as in vault:secret/wechatpay/shop#apiv3_key", ErrBadRef)
+	}
+	return Ref{Scheme: SchemeVault, Mount: mount, Target: path, Field: field}, nil
+}
+
+func parseTransit(s string) (Ref, error) {
+	where, text, pinned := strings.Cut(s, "@")
+	mount, name, _ := strings.Cut(where, "/")
+	version := 0
+	if pinned {
+		var err error
+		if version, err = strconv.Atoi(text); err != nil || version < 1 || text != strconv.Itoa(version) {
+			return Ref{}, fmt.Errorf("%w: the version after @ is a number from 1, as in transit:transit/wechatpay-shop@2", ErrBadRef)
+		}
+	}
+	if !vaultName.MatchString(mount) || !vaultName.MatchString(name) || hasDots(mount+"/"+name) {
+		return Ref{}, fmt.Errorf("%w: transit: needs mount and key name, as in transit:transit/wechatpay-shop", ErrBadRef)
+	}
+	return Ref{Scheme: SchemeTransit, Mount: mount, Target: name, Version: version}, nil
+}
+
+// hasDots finds segments that a path would be read differently with.
+func hasDots(path string) bool {
+	for segment := range strings.SplitSeq(path, "/") {
+		if segment == "." || segment == ".." {
+			return true
+		}
+	}
+	return false
 }
 
 // IsZero reports whether no reference was given.
 func (r Ref) IsZero() bool { return r == Ref{} }
 
+// InVault reports whether Vault has to be asked.
+func (r Ref) InVault() bool { return r.Scheme == SchemeVault || r.Scheme == SchemeTransit }
+
 // String returns the reference as it is written in a config.
 func (r Ref) String() string {
-	if r.IsZero() {
+	switch {
+	case r.IsZero():
 		return ""
+	case r.Scheme == SchemeVault:
+		return r.Scheme + ":" + r.Mount + "/" + r.Target + "#" + r.Field
+	case r.Scheme == SchemeTransit && r.Version > 0:
+		return r.Scheme + ":" + r.Mount + "/" + r.Target + "@" + strconv.Itoa(r.Version)
+	case r.Scheme == SchemeTransit:
+		return r.Scheme + ":" + r.Mount + "/" + r.Target
+	default:
+		return r.Scheme + ":" + r.Target
 	}
-	return r.Scheme + ":" + r.Target
 }

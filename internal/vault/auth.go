@@ -1,0 +1,336 @@
+package vault
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/hashicorp/vault/api"
+
+	"github.com/wxproxy/wxproxy/internal/secret"
+)
+
+// The methods of Auth.
+const (
+	MethodKubernetes = "kubernetes"
+	MethodAppRole    = "approle"
+	MethodToken      = "token"
+	MethodTokenFile  = "token_file"
+)
+
+// defaultJWTFile is where Kubernetes puts a pod's token.
+const defaultJWTFile = "/var/run/secrets/kubernetes.io/serviceaccount/token"
+
+// Auth is how to log in. What it refers to is read anew at each login.
+type Auth struct {
+	Method    string // one of the above
+	Mount     string // of the auth method; empty: its name
+	Role      string // kubernetes
+	JWTFile   string // kubernetes; empty: the pod's own token
+	TokenFile string // token_file
+	Wrapped   bool   // approle: SecretID gives a response-wrapping token, good for one login
+
+	Token, RoleID, SecretID func(context.Context) (secret.Value, error)
+}
+
+func (a *Auth) check() error {
+	if a.Mount == "" {
+		a.Mount = a.Method
+	}
+	if a.JWTFile == "" {
+		a.JWTFile = defaultJWTFile
+	}
+	switch a.Method {
+	case MethodKubernetes, MethodTokenFile:
+		return nil
+	case MethodAppRole:
+		if a.RoleID != nil && a.SecretID != nil {
+			return nil
+		}
+	case MethodToken:
+		if a.Token != nil {
+			return nil
+		}
+	}
+	return fmt.Errorf("vault.auth: method %q lacks what it needs", a.Method)
+}
+
+// renewable reports whether a new login can bring a new token.
+func (a *Auth) renewable() bool { return a.Method != MethodToken }
+
+// Login gets a token. A login that has just been made by somebody else serves.
+func (c *Client) Login(ctx context.Context) error {
+	err := c.loginSince(ctx, time.Now())
+	c.note("login", err)
+	return err
+}
+
+// relogin is for a request that was denied with the token it began with.
+func (c *Client) relogin(ctx context.Context, began time.Time) bool {
+	if err := c.loginSince(ctx, began); err != nil {
+		return false
+	}
+	select {
+	case c.lost <- struct{}{}: // Run watches the new token
+	default:
+	}
+	return true
+}
+
+func (c *Client) loginSince(ctx context.Context, since time.Time) error {
+	c.logins.Lock()
+	defer c.logins.Unlock()
+	c.mu.Lock()
+	fresh := c.loginAt.After(since)
+	c.mu.Unlock()
+	if fresh {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, c.timeout)
+	defer cancel()
+	answer, err := c.loginBy(ctx)
+	if err != nil {
+		c.set(nil)
+		return fmt.Errorf("%w (method %s): %w", ErrLogin, c.auth.Method, err)
+	}
+	c.set(answer)
+	return nil
+}
+
+// set takes over a login, or notes that there is none.
+func (c *Client) set(login *api.Secret) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.login, c.state.LoggedIn, c.state.Expires = login, login != nil, time.Time{}
+	if login == nil {
+		return
+	}
+	c.loginAt = time.Now()
+	if login.Auth.LeaseDuration > 0 {
+		c.state.Expires = c.loginAt.Add(time.Duration(login.Auth.LeaseDuration) * time.Second)
+	}
+}
+
+func (c *Client) loginBy(ctx context.Context) (*api.Secret, error) {
+	switch c.auth.Method {
+	case MethodKubernetes:
+		jwt, err := os.ReadFile(c.auth.JWTFile)
+		if err != nil {
+			return nil, fmt.Errorf("reading vault.auth.jwt_file: %w", err)
+		}
+		return c.loginWith(ctx, map[string]any{"role": c.auth.Role, "jwt": string(bytes.TrimSpace(jwt))})
+	case MethodAppRole:
+		return c.loginAppRole(ctx)
+	case MethodTokenFile:
+		text, err := os.ReadFile(c.auth.TokenFile)
+		if err != nil {
+			return nil, fmt.Errorf("reading vault.auth.token_file: %w", err)
+		}
+		return c.loginToken(ctx, string(bytes.TrimSpace(text)))
+	default:
+		token, err := c.auth.Token(ctx)
+		if err != nil {
+			return nil, err
+		}
+		return c.loginToken(ctx, string(token.Trimmed().Bytes()))
+	}
+}
+
+func (c *Client) loginAppRole(ctx context.Context) (*api.Secret, error) {
+	role, err := c.auth.RoleID(ctx)
+	if err != nil {
+		return nil, err
+	}
+	id, err := c.auth.SecretID(ctx)
+	if err != nil {
+		return nil, err
+	}
+	secretID := string(id.Trimmed().Bytes())
+	if c.auth.Wrapped {
+		answer, err := c.api.Logical().UnwrapWithContext(ctx, secretID)
+		if err != nil {
+			return nil, fmt.Errorf("unwrapping the secret ID (it opens once; was it used before, perhaps by somebody else?): %w", explain(ctx, err))
+		}
+		text, ok := answer.Data["secret_id"].(string)
+		if !ok {
+			return nil, errors.New("the wrapped secret is not a secret ID")
+		}
+		secretID = text
+	}
+	return c.loginWith(ctx, map[string]any{"role_id": string(role.Trimmed().Bytes()), "secret_id": secretID})
+}
+
+// loginWith asks the auth method for a token. The old one is not sent along:
+// it may be what is wrong.
+func (c *Client) loginWith(ctx context.Context, data map[string]any) (*api.Secret, error) {
+	plain, err := c.api.CloneWithHeaders()
+	if err != nil {
+		return nil, errors.New("preparing the login")
+	}
+	plain.ClearToken()
+	answer, err := plain.Logical().WriteWithContext(ctx, "auth/"+strings.Trim(c.auth.Mount, "/")+"/login", data)
+	if err != nil {
+		return nil, explain(ctx, err)
+	}
+	if answer == nil || answer.Auth == nil || answer.Auth.ClientToken == "" {
+		return nil, errors.New("the answer has no token")
+	}
+	c.api.SetToken(answer.Auth.ClientToken)
+	return answer, nil
+}
+
+// loginToken takes a token that somebody else made, and asks how long it lasts.
+func (c *Client) loginToken(ctx context.Context, token string) (*api.Secret, error) {
+	if token == "" {
+		return nil, errors.New("the token is empty")
+	}
+	c.api.SetToken(token)
+	answer, err := c.api.Auth().Token().LookupSelfWithContext(ctx)
+	if err != nil {
+		return nil, explain(ctx, err)
+	}
+	ttl, err := answer.TokenTTL()
+	if err != nil {
+		return nil, errors.New("the token's time to live is not told")
+	}
+	renewable, _ := answer.TokenIsRenewable()
+	return &api.Secret{Auth: &api.SecretAuth{ClientToken: token, LeaseDuration: int(ttl.Seconds()), Renewable: renewable}}, nil
+}
+
+const (
+	firstRetry = time.Second
+	lastRetry  = 30 * time.Second
+)
+
+// Run keeps the login alive until ctx ends: it renews the token while Vault
+// lets it, and logs in again when that ends, or when a request was denied.
+func (c *Client) Run(ctx context.Context) error {
+	wait := firstRetry
+	for ctx.Err() == nil {
+		c.mu.Lock()
+		login := c.login
+		c.mu.Unlock()
+		if login != nil {
+			wait = firstRetry
+			c.watch(ctx, login)
+		}
+		if ctx.Err() != nil || c.took(login) {
+			continue // a request has logged in again meanwhile
+		}
+		if err := c.Login(ctx); err != nil {
+			pause(ctx, wait)
+			wait = min(2*wait, lastRetry)
+		}
+	}
+	return nil
+}
+
+// took reports whether another login has replaced this one.
+func (c *Client) took(old *api.Secret) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.login != nil && c.login != old
+}
+
+// watch returns when the token of a login needs to be replaced.
+func (c *Client) watch(ctx context.Context, login *api.Secret) {
+	lease := time.Duration(login.Auth.LeaseDuration) * time.Second
+	switch {
+	case c.auth.Method == MethodTokenFile:
+		c.watchFile(ctx, login.Auth.ClientToken)
+	case login.Auth.Renewable && lease > 0:
+		c.renew(ctx, login)
+	case lease > 0:
+		c.until(ctx, lease*2/3)
+	default: // a token without an end
+		c.until(ctx, time.Duration(1<<62))
+	}
+}
+
+func (c *Client) until(ctx context.Context, d time.Duration) {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+	case <-t.C:
+	case <-c.lost:
+	}
+}
+
+// renew runs Vault's own lifetime watcher until it gives up.
+func (c *Client) renew(ctx context.Context, login *api.Secret) {
+	watcher, err := c.api.NewLifetimeWatcher(&api.LifetimeWatcherInput{Secret: login, RenewBehavior: api.RenewBehaviorIgnoreErrors})
+	if err != nil {
+		c.until(ctx, time.Duration(login.Auth.LeaseDuration)*time.Second/2)
+		return
+	}
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		watcher.Start()
+	}()
+	defer func() {
+		watcher.Stop()
+		<-ended
+	}()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-watcher.DoneCh(): //nolint:errcheck // why it ended does not matter: the next login tells
+			return
+		case <-c.lost:
+			return
+		case renewed := <-watcher.RenewCh():
+			c.metrics.request("renew", nil)
+			c.mu.Lock()
+			if renewed.Secret != nil && renewed.Secret.Auth != nil {
+				c.state.Expires = renewed.RenewedAt.Add(time.Duration(renewed.Secret.Auth.LeaseDuration) * time.Second)
+			}
+			c.mu.Unlock()
+		}
+	}
+}
+
+// tokenFileInterval is how often the file of Vault Agent is looked at. A token
+// that was denied is looked for at once.
+const tokenFileInterval = 10 * time.Second
+
+func (c *Client) watchFile(ctx context.Context, token string) {
+	for ctx.Err() == nil {
+		c.until(ctx, tokenFileInterval)
+		if text, err := os.ReadFile(c.auth.TokenFile); err == nil && string(bytes.TrimSpace(text)) != token {
+			return
+		}
+	}
+}
+
+// pause waits about d.
+func pause(ctx context.Context, d time.Duration) {
+	t := time.NewTimer(d*3/4 + rand.N(d/2)) //nolint:gosec // jitter is no secret
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+	case <-t.C:
+	}
+}
+
+// Await logs in, and while Vault has an outage tries again for as long as
+// limit allows. What will not mend itself is an error at once.
+func (c *Client) Await(ctx context.Context, limit time.Duration) error {
+	ctx, cancel := context.WithTimeout(ctx, limit+c.timeout)
+	defer cancel()
+	deadline := time.Now().Add(limit)
+	for {
+		err := c.Login(ctx)
+		if err == nil || !outage(err) || !time.Now().Add(firstRetry).Before(deadline) {
+			return err
+		}
+		pause(ctx, firstRetry)
+	}
+}

@@ -114,7 +114,6 @@ func TestClients(t *testing.T) {
 // Node's own fetch, as a plain app uses it.
 func TestNodeFetch(t *testing.T) {
 	t.Parallel()
-	t.Skip("known bug: Node's fetch sends Sec-Fetch-Mode, alone, and is taken for a browser; browsers send Sec-Fetch-Site too")
 	s := newShop(t, nil)
 	script := `const r = await fetch(process.argv[1]); console.log(r.status, r.headers.get("wxproxy-verified"), r.headers.get("wxproxy-error"), await r.text())`
 	cmd := exec.CommandContext(t.Context(), "node", "--input-type=module", "-e", script, s.outbound+"/v3/certificates")

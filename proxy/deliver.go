@@ -41,20 +41,34 @@ func (n *Notify) deliver(ctx context.Context, route *Route, o *opened) result {
 	}
 	defer func() { _ = answer.Body.Close() }()
 	body, err := io.ReadAll(io.LimitReader(answer.Body, maxAppAnswer+1))
-	got := result{status: answer.StatusCode, body: body, header: answer.Header.Get("Content-Type")}
 	switch {
-	case !isSuccess(answer.StatusCode):
-		got.outcome, got.cause = outcomeAppRefused, fmt.Errorf("the app answered %d", answer.StatusCode)
+	case err != nil && ctx.Err() != nil:
+		return result{outcome: outcomeAppTimeout, cause: err}
 	case err != nil:
 		// The status line came, but not all that it promised: the app may have
-		// died in the middle of taking the notify.
-		got.outcome, got.cause = outcomeUnreachable, err
+		// died in the middle of taking the notify. Nor may half an answer go
+		// back to WeChat Pay, signed perhaps.
+		return result{outcome: outcomeUnreachable, cause: err}
 	case len(body) > maxAppAnswer:
-		got.outcome, got.cause = outcomeAppRefused, errAppAnswerTooLarge
+		return result{outcome: outcomeAppRefused, cause: errAppAnswerTooLarge}
+	case !isSuccess(answer.StatusCode):
+		return result{outcome: outcomeAppRefused, status: answer.StatusCode, body: body, cause: fmt.Errorf("the app answered %d", answer.StatusCode)}
 	default:
-		got.outcome = outcomeDelivered
+		return result{outcome: outcomeDelivered, status: answer.StatusCode, body: body}
 	}
-	return got
+}
+
+// deliverNow delivers, each time anew, what WeChat Pay wants the app's own
+// answer to. Drain waits for it and cuts it off like any other delivery.
+func (n *Notify) deliverNow(ctx context.Context, route *Route, o *opened) result {
+	if !n.acquire() {
+		return result{outcome: outcomeBusy}
+	}
+	defer n.release()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(n.life, cancel)()
+	return n.deliver(ctx, route, o)
 }
 
 func (n *Notify) appRequest(ctx context.Context, route *Route, o *opened) (*http.Request, error) {

@@ -195,7 +195,7 @@ func (n *Notify) accept(r *http.Request, x *callback, routes []*Route, candidate
 	within, cancel := context.WithDeadline(r.Context(), x.start.Add(route.budget(x.event.Budget)))
 	defer cancel()
 	if x.event.Answer {
-		return n.deliver(within, route, x.opened) // WeChat Pay wants the app's own answer, each time
+		return n.deliverNow(within, route, x.opened)
 	}
 	return n.deliverOnce(within, route, x.opened)
 }

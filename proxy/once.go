@@ -10,7 +10,6 @@ type result struct {
 	outcome outcome
 	status  int    // of the app, for those whose answer WeChat Pay reads
 	body    []byte // likewise
-	header  string // its Content-Type
 	cause   error
 }
 

@@ -223,7 +223,7 @@ func (g got) sentBack(t testing.TB, status int) {
 		400: "body incomplete", 500: "not taken, send it again", 502: "not taken, send it again", 503: "not taken, send it again",
 	}[status]
 	if g.status != status || g.body != `{"code":"FAIL","message":"`+sentence+`"}` {
-		t.Fatalf("got %d %q, want %d and the sentence %q", g.status, g.body, status, sentence)
+		t.Fatalf("got %d %.200q, want %d and the sentence %q", g.status, g.body, status, sentence)
 	}
 	for name := range g.header {
 		switch name {

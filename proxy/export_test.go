@@ -1,5 +1,7 @@
 package proxy
 
+import "github.com/wxproxy/wxproxy/internal/wire"
+
 // Matches lets the tests of patterns see what a caller's allow list sees.
 func (p Pattern) Matches(method, path string) bool { return p.matches(method, path) }
 
@@ -8,3 +10,9 @@ func (n *Notify) Forget(size int) { n.once = newOnce(size) }
 
 // HeldBytes is how much of the in-flight budget is taken.
 func (o *Outbound) HeldBytes() int64 { return o.inFlight.held.Load() }
+
+// VerifyKnown is the check of a notify without refresh.
+func VerifyKnown(candidates []*Merchant, stamp wire.Stamp, body []byte) []*Merchant {
+	verified, _ := verifyKnown(candidates, stamp, body)
+	return verified
+}

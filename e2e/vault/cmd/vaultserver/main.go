@@ -31,6 +31,7 @@ type options struct {
 	dir      string
 	listen   string
 	tls      bool
+	mutual   bool
 	sealed   bool
 	logLevel string
 }
@@ -59,13 +60,14 @@ func parse(args []string, stderr io.Writer) (o options, err error) {
 	set.StringVar(&o.dir, "dir", "", "`directory` of storage, certificates and init.json; kept between starts")
 	set.StringVar(&o.listen, "listen", "127.0.0.1:0", "loopback `address`")
 	set.BoolVar(&o.tls, "tls", false, "speak TLS, with a certificate of the server's own CA, DIR/ca.pem")
+	set.BoolVar(&o.mutual, "mutual-tls", false, "speak TLS and ask for a certificate of that CA, such as DIR/client.pem with DIR/client-key.pem")
 	set.BoolVar(&o.sealed, "sealed", false, "stay sealed after the start, as a real Vault does; the first start is always unsealed")
 	set.StringVar(&o.logLevel, "log-level", "warn", "trace, debug, info, warn or error")
 	if err := set.Parse(args); err != nil {
 		return o, err
 	}
 	if o.dir == "" || set.NArg() > 0 {
-		return o, errors.New("usage: vaultserver --dir DIR [--listen ADDRESS] [--tls] [--sealed]")
+		return o, errors.New("usage: vaultserver --dir DIR [--listen ADDRESS] [--tls|--mutual-tls] [--sealed]")
 	}
 	return o, requireLoopback(o.listen)
 }
@@ -97,9 +99,9 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		return fmt.Errorf("listening: %w", err)
 	}
 	hello := greeting{Address: "http://" + listener.Addr().String(), Init: v.initFile, Sealed: v.core.Sealed()}
-	if o.tls {
+	if o.tls || o.mutual {
 		hello.Address = "https://" + listener.Addr().String()
-		if listener, hello.CA, err = secure(listener, o.dir); err != nil {
+		if listener, hello.CA, err = secure(listener, o.dir, o.mutual); err != nil {
 			return err
 		}
 	}

@@ -89,9 +89,7 @@ func New(o Options) (*Client, error) {
 	}
 	client, err := api.NewClient(&api.Config{
 		Address: o.Address, Timeout: o.Timeout, MaxRetries: 0, DisableRedirects: true,
-		HttpClient: &http.Client{Transport: transport, CheckRedirect: func(*http.Request, []*http.Request) error {
-			return http.ErrUseLastResponse // a redirect would carry the token elsewhere
-		}},
+		HttpClient: &http.Client{Transport: direct{transport}},
 	})
 	if err != nil {
 		return nil, errors.New("vault.address cannot be used; is one of the VAULT_… variables of this environment malformed?")
@@ -105,6 +103,18 @@ func New(o Options) (*Client, error) {
 		api: client, auth: o.Auth, timeout: o.Timeout, slots: make(chan struct{}, o.Conns), breaker: newBreaker(),
 		log: o.Log, metrics: newMetrics(), lost: make(chan struct{}, 1), mounts: make(map[string]int),
 	}, nil
+}
+
+// direct refuses redirects: a standby sends them, they would carry the token to
+// another host, and vault/api takes one that it does not follow for a success.
+type direct struct{ http.RoundTripper }
+
+func (d direct) RoundTrip(r *http.Request) (*http.Response, error) {
+	answer, err := d.RoundTripper.RoundTrip(r)
+	if err != nil || answer.StatusCode < 300 || answer.StatusCode >= 400 {
+		return answer, err
+	}
+	return nil, errors.Join(errRedirect, answer.Body.Close())
 }
 
 func (o Options) transport() (*http.Transport, error) {

@@ -45,6 +45,9 @@ var (
 	ErrBroken = errors.New("Vault failed repeatedly; waiting a moment before the next try")
 )
 
+// errRedirect: Vault sends us elsewhere, as a node in standby does.
+var errRedirect = errors.New("redirected")
+
 // explain turns an error of vault/api into one of ours. Texts of Vault are not
 // repeated: they are outside words, and can hold paths of other tenants.
 func explain(ctx context.Context, err error) error {
@@ -54,6 +57,8 @@ func explain(ctx context.Context, err error) error {
 		return nil
 	case errors.Is(ctx.Err(), context.Canceled):
 		return ctx.Err()
+	case errors.Is(err, errRedirect):
+		return fmt.Errorf("%w: it redirects to another address, as a node in standby does; give the address of the active one, or of the load balancer", ErrUnavailable)
 	case !ok && (ctx.Err() != nil || errors.Is(err, context.DeadlineExceeded)):
 		return ErrTimeout
 	case !ok:

@@ -31,7 +31,7 @@ func (o *Outbound) respond(ctx context.Context, w http.ResponseWriter, x *exchan
 		o.writeFailure(w, x, f)
 		return f
 	}
-	if isSuccess(x.answer.StatusCode) {
+	if x.endpoint.Unsigned && isSuccess(x.answer.StatusCode) {
 		x.verified = verifiedUnsigned
 		return o.stream(w, x)
 	}

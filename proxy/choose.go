@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"net/http"
+	"slices"
 	"strings"
 )
 
@@ -56,22 +57,25 @@ func (o *Outbound) merchant(name string) *Merchant {
 // merchantFields are the top-level fields of a body that name who signs it.
 var merchantFields = []string{"mchid", "sp_mchid", "combine_mchid"}
 
-// checkMchID refuses a body that names another merchant than the one who is
-// going to sign it: WeChat Pay would refuse it with a message that does not say
-// so. Every occurrence of a repeated key counts. What is not a JSON object is
-// not looked at.
-func checkMchID(m *Merchant, body []byte) *failure {
-	var wrong *failure
+// inspect reads, in one pass, what of a body concerns us. It refuses one that
+// names another merchant than the one who is going to sign it: WeChat Pay would
+// refuse it with a message that does not say so. Every occurrence of a repeated
+// key counts. And it reads the idempotency key, for the log. What is not a JSON
+// object is not looked at.
+func inspect(m *Merchant, body []byte, idempotencyKey string) (number string, wrong *failure) {
 	topLevel(body, func(key string, value json.RawMessage) {
-		for _, field := range merchantFields {
+		switch {
+		case slices.Contains(merchantFields, key):
 			var mchid string
-			if key == field && json.Unmarshal(value, &mchid) == nil && mchid != m.MchID && wrong == nil {
+			if json.Unmarshal(value, &mchid) == nil && mchid != m.MchID && wrong == nil {
 				wrong = fail(ReasonMerchantMismatch, "the body's %s is not that of merchant %s (%s), who would sign it; choose the other with the header %s",
-					field, m.Name, m.MchID, headerMerchant)
+					key, m.Name, m.MchID, headerMerchant)
 			}
+		case key != "" && key == idempotencyKey:
+			_ = json.Unmarshal(value, &number)
 		}
 	})
-	return wrong
+	return outside(strings.TrimSpace(number)), wrong
 }
 
 // topLevel calls f for each member of a JSON object, in order, and stops at
@@ -93,18 +97,4 @@ func topLevel(body []byte, f func(key string, value json.RawMessage)) {
 		}
 		f(name, value)
 	}
-}
-
-// businessNumber reads the idempotency key of a body, for the log.
-func businessNumber(body []byte, field string) string {
-	if field == "" {
-		return ""
-	}
-	var number string
-	topLevel(body, func(key string, value json.RawMessage) {
-		if key == field {
-			_ = json.Unmarshal(value, &number)
-		}
-	})
-	return outside(strings.TrimSpace(number))
 }

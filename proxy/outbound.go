@@ -174,10 +174,9 @@ func (o *Outbound) prepareAndSend(ctx context.Context, w http.ResponseWriter, r 
 	}
 	x.read = true
 	limitRead(w, time.Time{}) // or net/http would take the deadline for the caller's going away
-	if f = checkMchID(x.merchant, signed); f != nil {
+	if x.number, f = inspect(x.merchant, signed, x.endpoint.IdempotencyKey); f != nil {
 		return f
 	}
-	x.number = businessNumber(signed, x.endpoint.IdempotencyKey)
 	key := x.merchant.Signer()
 	if key == nil {
 		return fail(ReasonKeyUnavailable, "no key is loaded for merchant %s; see /readyz on the admin port", x.merchant.Name)

@@ -19,6 +19,8 @@ import (
 
 	"github.com/hashicorp/vault/api"
 	"github.com/sony/gobreaker/v2"
+
+	"github.com/wxproxy/wxproxy/internal/secret"
 )
 
 const (
@@ -51,24 +53,24 @@ var _ crypto.Signer = (*key)(nil)
 
 // Key implements secret.Vault.
 func (c *Client) Key(ctx context.Context, mount, name string, version int, like crypto.PublicKey) (crypto.Signer, error) {
-	where := mount + "/keys/" + name
+	where, ref := mount+"/keys/"+name, secret.Ref{Scheme: secret.SchemeTransit, Mount: mount, Target: name, Version: version}
 	answer, err := c.request(ctx, "transit_read", func(ctx context.Context) (*api.Secret, error) {
 		return c.api.Logical().ReadWithContext(ctx, where)
 	})
 	switch {
 	case errors.Is(err, ErrDenied):
-		return nil, fmt.Errorf("transit:%s/%s: %w; %s", mount, name, err, policyFor(where, "read"))
+		return nil, fmt.Errorf("%s: %w; %s", ref, err, policyFor(where, "read"))
 	case err != nil:
-		return nil, fmt.Errorf("transit:%s/%s: %w", mount, name, err)
+		return nil, fmt.Errorf("%s: %w", ref, err)
 	case answer == nil:
-		return nil, fmt.Errorf("transit:%s/%s: %w (%s)", mount, name, ErrNotFound, where)
+		return nil, fmt.Errorf("%s: %w (%s)", ref, ErrNotFound, where)
 	}
 	versions, err := publicKeys(answer.Data)
 	if err != nil {
-		return nil, fmt.Errorf("transit:%s/%s: %w", mount, name, err)
+		return nil, fmt.Errorf("%s: %w", ref, err)
 	}
 	if version, err = choose(versions, version, like); err != nil {
-		return nil, fmt.Errorf("transit:%s/%s: %w", mount, name, err)
+		return nil, fmt.Errorf("%s: %w", ref, err)
 	}
 	return &key{client: c, mount: mount, name: name, version: version, public: versions[version]}, nil
 }

@@ -1,0 +1,363 @@
+package vault_test
+
+import (
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"os/exec"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+)
+
+const inKV = "vault:secret/wechatpay/shop#private_key"
+
+// setUp has Vault, WeChat Pay and the keys of its merchant in KV.
+func setUp(t *testing.T, ttl string) (v *vault, w *wechat, dir string) {
+	t.Helper()
+	v, w, dir = startVault(t), startWeChat(t), t.TempDir()
+	v.put("wechatpay/shop", w.fields())
+	v.approle(dir, ttl)
+	return v, w, dir
+}
+
+// blocks are the commands of docs/vault.md, in order.
+func blocks(t *testing.T) []string {
+	t.Helper()
+	text, err := os.ReadFile("../../docs/vault.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var list []string
+	for _, m := range regexp.MustCompile("(?s)```sh\n(.*?)```").FindAllStringSubmatch(string(text), -1) {
+		list = append(list, m[1])
+	}
+	if len(list) < 3 {
+		t.Fatalf("docs/vault.md has %d blocks of commands", len(list))
+	}
+	return list
+}
+
+// What docs/vault.md tells the user to do works, on a real Vault, up to a call
+// that Transit signs and the simulator judges.
+func TestDocs(t *testing.T) {
+	t.Parallel()
+	v, w, dir := startVault(t), startWeChat(t), t.TempDir()
+	for _, name := range []string{"apiclient_cert.pem", "apiclient_key.pem", "apiv3_key"} {
+		write(t, dir, name, read(t, w.dir, name))
+	}
+	for _, block := range blocks(t) {
+		sh := exec.Command("bash", "-euo", "pipefail", "-c", block)
+		sh.Dir, sh.Env = dir, append(os.Environ(), "VAULT_ADDR="+v.address, "VAULT_TOKEN="+v.root)
+		if out, err := sh.CombinedOutput(); err != nil {
+			t.Fatalf("%v\n%s\n%s", err, block, out)
+		}
+	}
+	s := serve(t, dir, config(w, v, "transit:transit/wechatpay-shop", "refresh: 1m"))
+	if status, reason, err := s.call(); status != 200 || reason != "" || err != nil {
+		t.Fatalf("got %d %s %v", status, reason, err)
+	}
+	searchSecrets(t, s.text(), w, v, dir)
+}
+
+// load calls steadily until stop, and counts.
+type load struct {
+	calls, failed atomic.Int64
+	first         atomic.Pointer[string]
+	stop          chan struct{}
+	all           sync.WaitGroup
+}
+
+func (s *sidecar) load(workers int) *load {
+	l := &load{stop: make(chan struct{})}
+	for range workers {
+		l.all.Go(func() {
+			for {
+				select {
+				case <-l.stop:
+					return
+				default:
+				}
+				status, reason, err := s.call()
+				l.calls.Add(1)
+				if status != http.StatusOK || reason != "" || err != nil {
+					l.failed.Add(1)
+					text := fmt.Sprint(status, " ", reason, " ", err)
+					l.first.CompareAndSwap(nil, &text)
+				}
+			}
+		})
+	}
+	return l
+}
+
+func (l *load) end(t *testing.T) int64 {
+	t.Helper()
+	close(l.stop)
+	l.all.Wait()
+	if n := l.failed.Load(); n > 0 {
+		t.Errorf("%d of %d calls failed, the first with %s", n, l.calls.Load(), *l.first.Load())
+	}
+	return l.calls.Load()
+}
+
+func (s *sidecar) metric(t *testing.T, line string) bool {
+	t.Helper()
+	answer, err := client.Get(s.admin + "/metrics")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer answer.Body.Close()
+	text, err := io.ReadAll(answer.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return strings.Contains(string(text), "\n"+line+"\n")
+}
+
+// Keys from KV outlast everything that Vault does, under load: 20 rotations of
+// the secret, a seal, a revoked token, a kill and restart.
+func TestKVLosesNoCall(t *testing.T) {
+	t.Parallel()
+	v, w, dir := setUp(t, "4s")
+	s := serve(t, dir, config(w, v, inKV, "refresh: 1s, timeout: 2s"))
+	l := s.load(4)
+	fields := w.fields()
+	for i := range 20 {
+		fields["rotation"] = fmt.Sprint(i)
+		fields["apiv3_key"] = strings.TrimSpace(fields["apiv3_key"]) + strings.Repeat("\n", i%2) // a new version that means the same
+		v.put("wechatpay/shop", fields)
+	}
+	v.seal()
+	eventually(t, "sign of the seal", func() bool { return s.metric(t, "wxproxy_vault_up 0") })
+	v.unseal()
+	eventually(t, "recovery", func() bool { return s.metric(t, "wxproxy_vault_up 1") })
+	v.post("sys/leases/revoke-prefix/auth/approle", "") // every token of the method
+	v.put("wechatpay/shop", fields)
+	v.kill()
+	eventually(t, "sign of the kill", func() bool { return s.metric(t, "wxproxy_vault_up 0") })
+	v.boot()
+	eventually(t, "recovery after the restart", func() bool { return s.metric(t, "wxproxy_vault_up 1") })
+	eventually(t, "10,000 calls", func() bool { return l.calls.Load() > 10_000 })
+	t.Logf("%d calls during 20 rotations, a seal, a revocation and a restart; none failed", l.end(t))
+	searchSecrets(t, s.text(), w, v, dir)
+}
+
+// A new key pair in KV is taken over whole; one that does not fit is not.
+func TestKVRotatesThePair(t *testing.T) {
+	t.Parallel()
+	v, w, dir := setUp(t, "1h")
+	s := serve(t, dir, config(w, v, inKV, "refresh: 1s"))
+	other := startWeChat(t) // another merchant's pair, as if the merchant had a new one
+	mixed := w.fields()
+	mixed["private_key"] = other.fields()["private_key"]
+	v.put("wechatpay/shop", mixed)
+	s.await("does not fit its certificate")
+	if status, reason, err := s.call(); status != 200 || err != nil {
+		t.Errorf("the old pair does not serve: %d %s %v", status, reason, err)
+	}
+	v.put("wechatpay/shop", other.fields())
+	s.await("secrets can be read again")
+	serial := regexp.MustCompile(`merchant keys loaded.* serial=(\S+)`).FindAllStringSubmatch(s.text(), -1)
+	if len(serial) != 2 || serial[0][1] == serial[1][1] {
+		t.Errorf("the new pair was not taken over: %v", serial)
+	}
+}
+
+// While Vault is sealed Transit signs nothing, which the app is told at once;
+// it goes on by itself.
+func TestTransitSealed(t *testing.T) {
+	t.Parallel()
+	v, w, dir := setUp(t, "1h")
+	importKey(t, v, w)
+	s := serve(t, dir, config(w, v, "transit:transit/wechatpay-shop", "refresh: 1s, timeout: 2s"))
+	l := s.load(4)
+	eventually(t, "500 calls", func() bool { return l.calls.Load() > 500 })
+	v.post("transit/keys/wechatpay-shop/config", `{"deletion_allowed":false}`)
+	t.Logf("%d calls signed in Transit", l.end(t))
+	v.seal()
+	status, reason, err := s.call()
+	if status != http.StatusServiceUnavailable || reason != "key_unavailable" || err != nil {
+		t.Errorf("sealed: got %d %s %v", status, reason, err)
+	}
+	v.unseal()
+	eventually(t, "recovery", func() bool { status, _, _ := s.call(); return status == http.StatusOK })
+	searchSecrets(t, s.text(), w, v, dir)
+}
+
+// importKey runs the block of the docs that does.
+func importKey(t *testing.T, v *vault, w *wechat) {
+	t.Helper()
+	for _, block := range blocks(t) {
+		if !strings.Contains(block, "/import") {
+			continue
+		}
+		sh := exec.Command("bash", "-euo", "pipefail", "-c", block)
+		sh.Dir, sh.Env = w.dir, append(os.Environ(), "VAULT_ADDR="+v.address, "VAULT_TOKEN="+v.root)
+		if out, err := sh.CombinedOutput(); err != nil {
+			t.Fatalf("%v\n%s", err, out)
+		}
+		return
+	}
+	t.Fatal("docs/vault.md imports no key")
+}
+
+// What is wrong at the start is told with merchant, reference and remedy.
+func TestStartTellsWhatIsWrong(t *testing.T) {
+	t.Parallel()
+	v, w, dir := setUp(t, "1h")
+	v.put("wechatpay/bad", map[string]string{"private_key": "not a key"})
+	v.put("elsewhere/shop", w.fields())
+	v.put("wechatpay/gone", w.fields())
+	v.call(http.MethodDelete, "secret/data/wechatpay/gone", "")
+	v.post("transit/keys/elliptic", `{"type":"ecdsa-p256"}`)
+	v.post("transit/keys/stranger", `{"type":"rsa-2048"}`)
+	for key, want := range map[string][]string{
+		"vault:secret/wechatpay/shop#nothing":     {"has no such field", "vault kv patch"},
+		"vault:secret/wechatpay/none#private_key": {"nothing at this path", "vault kv put"},
+		"vault:secret/wechatpay/gone#private_key": {"was deleted"},
+		"vault:secret/wechatpay/bad#private_key":  {"not a usable private key"},
+		"vault:secret/elsewhere/shop#private_key": {"denies", `path "secret/data/elsewhere/shop" { capabilities = ["read"] }`},
+		"vault:mistyped/shop#private_key":         {"denies", "mount mistyped"},
+		"transit:transit/none":                    {"nothing at this path"},
+		"transit:transit/elliptic":                {"not RSA"},
+		"transit:transit/stranger":                {"fits the merchant's certificate"},
+		"transit:transit/stranger@7":              {"no such version"},
+	} {
+		t.Run(key, func(t *testing.T) {
+			sub := t.TempDir()
+			for _, name := range []string{"role_id", "secret_id"} {
+				write(t, sub, name, read(t, dir, name))
+			}
+			write(t, sub, "wxproxy.yaml", config(w, v, key, "start_timeout: 0s"))
+			p := start(t, sub, nil, binary, "serve", "-c", "wxproxy.yaml")
+			select {
+			case <-p.exited:
+			case <-time.After(patience):
+				t.Fatal("it started")
+			}
+			if code := p.cmd.ProcessState.ExitCode(); code != 2 {
+				t.Errorf("exit code %d", code)
+			}
+			for _, text := range append(want, "shop", key) {
+				if !strings.Contains(p.text(), text) {
+					t.Errorf("%q is not in:\n%s", text, p.text())
+				}
+			}
+			searchSecrets(t, p.text(), w, v, dir)
+		})
+	}
+}
+
+// searchSecrets looks for what must not be in a log, after it found one that
+// was planted.
+func searchSecrets(t *testing.T, log string, w *wechat, v *vault, dir string) {
+	t.Helper()
+	secrets := map[string]string{
+		"the APIv3 key": strings.TrimSpace(read(t, w.dir, "apiv3_key")), "the root token": v.root, "the secret ID": strings.TrimSpace(read(t, dir, "secret_id")),
+	}
+	for i, line := range strings.Split(read(t, w.dir, "apiclient_key.pem"), "\n") {
+		if i > 1 && len(line) > 32 {
+			secrets[fmt.Sprintf("line %d of the private key", i)] = line
+		}
+	}
+	for name, text := range secrets {
+		if !strings.Contains("planted "+text, text) || len(text) < 16 {
+			t.Fatalf("the search does not find %s", name)
+		}
+		if strings.Contains(log, text) {
+			t.Errorf("the log has %s", name)
+		}
+	}
+	if strings.Contains(log, "hvs.") {
+		t.Error("the log has a token of Vault")
+	}
+}
+
+// measured is what one setup took.
+type measured struct{ p50, p99, cpu time.Duration }
+
+// measure makes n calls from 4 workers.
+func measure(t *testing.T, s *sidecar, n int) measured {
+	t.Helper()
+	before := s.cpu(t)
+	var mu sync.Mutex
+	var took []time.Duration
+	var all sync.WaitGroup
+	for range 4 {
+		all.Go(func() {
+			for range n / 4 {
+				began := time.Now()
+				if status, reason, err := s.call(); status != 200 || reason != "" || err != nil {
+					t.Errorf("got %d %s %v", status, reason, err)
+				}
+				mu.Lock()
+				took = append(took, time.Since(began))
+				mu.Unlock()
+			}
+		})
+	}
+	all.Wait()
+	slices.Sort(took)
+	return measured{took[len(took)/2], took[len(took)*99/100], (s.cpu(t) - before) / time.Duration(len(took))}
+}
+
+// cpu is the processor time of the process, from its own metric.
+func (s *sidecar) cpu(t *testing.T) time.Duration {
+	t.Helper()
+	answer, err := client.Get(s.admin + "/metrics")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer answer.Body.Close()
+	text, err := io.ReadAll(answer.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := regexp.MustCompile(`(?m)^process_cpu_seconds_total (\S+)$`).FindSubmatch(text)
+	if m == nil {
+		t.Fatal("no process_cpu_seconds_total")
+	}
+	seconds, err := strconv.ParseFloat(string(m[1]), 64)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return time.Duration(seconds * float64(time.Second))
+}
+
+// TestCompare prints a local key beside Transit, and Transit over sixteen
+// connections beside one, in one run; no time is judged.
+func TestCompare(t *testing.T) {
+	if os.Getenv("COMPARE") == "" {
+		t.Skip("it measures: COMPARE=1 .ci/vault -run TestCompare -v")
+	}
+	v, w, dir := setUp(t, "1h")
+	importKey(t, v, w)
+	const transit = "transit:transit/wechatpay-shop"
+	rows := []struct {
+		name string
+		s    *sidecar
+	}{
+		{"local key", serve(t, dir, config(w, v, inKV, "refresh: 1h"))},
+		{"transit, 16 connections", serve(t, dir, config(w, v, transit, "refresh: 1h"))},
+		{"transit, 1 connection", serve(t, dir, config(w, v, transit, "refresh: 1h, connections: 1"))},
+	}
+	var base measured
+	for i, row := range rows {
+		measure(t, row.s, 200) // warm
+		m := measure(t, row.s, 2000)
+		if i == 0 {
+			base = m
+		}
+		ratio := func(a, b time.Duration) float64 { return float64(a) / float64(b) }
+		t.Logf("%-24s p50 %8s (x%.2f)  p99 %8s (x%.2f)  CPU of wxproxy per call %8s (x%.2f)", row.name,
+			m.p50.Round(time.Microsecond), ratio(m.p50, base.p50), m.p99.Round(time.Microsecond), ratio(m.p99, base.p99),
+			m.cpu.Round(time.Microsecond), ratio(m.cpu, base.cpu))
+	}
+}

@@ -57,6 +57,7 @@ func (v *secretVolume) must(err error) {
 type rotation struct {
 	old, next credentials
 	oldSim    *wechat
+	nextSim   *wechat
 	wire      *relay
 }
 
@@ -75,11 +76,11 @@ func newRotation(t *testing.T) *rotation {
 		writeFile(t, filepath.Join(b, e.Name()), r.oldSim.read(e.Name()))
 	}
 	r.next.write(t, b)
-	nextSim := startWeChat(t, b)
+	r.nextSim = startWeChat(t, b)
 	r.wire = newRelay(t, "")
 	r.wire.route(func(in *http.Request) string {
 		if strings.Contains(in.Header.Get("Authorization"), r.next.serial()) {
-			return nextSim.url
+			return r.nextSim.url
 		}
 		return r.oldSim.url
 	})

@@ -3,13 +3,8 @@
 package e2e
 
 import (
-	"crypto/rsa"
-	"crypto/x509"
-	"encoding/base64"
-	"encoding/hex"
-	"encoding/pem"
+	"fmt"
 	"io/fs"
-	"math/big"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -19,177 +14,200 @@ import (
 	"testing"
 )
 
-// needle is one spelling of a secret.
-type needle struct{ name, text string }
+const (
+	callerToken   = "caller-token-7f3a9c51e0"
+	webhookSecret = "whsec_c2lnbmluZyBrZXkgb2YgMzIgYnl0ZXMsIGZvciB0ZXN0cw=="
+)
 
-// spellings are the ways in which bytes may stand in an output.
-func spellings(name string, secret []byte) []needle {
-	return []needle{
-		{name + " as it is", string(secret)},
-		{name + " in base64", base64.StdEncoding.EncodeToString(secret)},
-		{name + " in URL base64", base64.RawURLEncoding.EncodeToString(secret)},
-		{name + " in hex", hex.EncodeToString(secret)},
-		{name + " in upper hex", strings.ToUpper(hex.EncodeToString(secret))},
-		{name + " as Go prints bytes", goBytes(secret)},
-	}
+// leaks is a run of everything that wxproxy does, and what came out of it.
+type leaks struct {
+	*shop
+	*rotation
+	volume    *secretVolume
+	callbacks *relay   // between WeChat Pay and the notify port
+	told      haystack // what the app may know: answers and deliveries
+	rest      haystack // what nobody has to learn anything from
+	plain     []needle // what notifies said
 }
 
-// goBytes is what %v makes of bytes.
-func goBytes(b []byte) string {
-	var s []string
-	for _, c := range b {
-		s = append(s, big.NewInt(int64(c)).String())
-	}
-	return strings.Join(s, " ")
-}
-
-// keyNeedles spells a private key: the PEM's lines, the DER and its numbers.
-func keyNeedles(t *testing.T, text []byte) []needle {
+func newLeaks(t *testing.T) *leaks {
 	t.Helper()
-	block, _ := pem.Decode(text)
-	if block == nil {
-		t.Fatal("no key")
-	}
-	parsed, err := x509.ParsePKCS8PrivateKey(block.Bytes)
-	if err != nil {
-		t.Fatal(err)
-	}
-	key, ok := parsed.(*rsa.PrivateKey)
-	if !ok {
-		t.Fatalf("the key is a %T", parsed)
-	}
-	var list []needle
-	for i, line := range strings.Split(strings.TrimSpace(string(text)), "\n") {
-		if !strings.HasPrefix(line, "-----") && i > 1 && len(line) > 20 { // the first line is alike in every key
-			list = append(list, needle{"a line of the private key's PEM", line})
-		}
-	}
-	// A piece from the middle: encodings of the whole begin elsewhere.
-	list = append(list, spellings("the private key's DER", block.Bytes[300:348])...)
-	for name, n := range map[string]*big.Int{"d": key.D, "p": key.Primes[0], "q": key.Primes[1]} {
-		list = append(list, spellings(name, n.Bytes())...)
-		list = append(list, needle{name + " in decimal", n.String()})
-	}
-	return list
-}
-
-// haystack is everything that leaves wxproxy, by where it was found.
-type haystack map[string]string
-
-func (h haystack) search(needles []needle) (found []string) {
-	for where, text := range h {
-		for _, n := range needles {
-			if strings.Contains(text, n.text) {
-				found = append(found, n.name+" in "+where)
-			}
-		}
-	}
-	return found
-}
-
-// The whole flow, and then a search through all that came out of it.
-func TestNoSecretLeaves(t *testing.T) {
-	t.Parallel()
-	const token, webhook = "caller-token-7f3a9c51e0", "whsec_c2lnbmluZyBrZXkgb2YgMzIgYnl0ZXMsIGZvciB0ZXN0cw=="
+	l := &leaks{rotation: newRotation(t), volume: newSecretVolume(t), told: haystack{}, rest: haystack{}}
+	l.volume.update(l.files(t, l.old))
 	a := newApp(t)
-	w := startWeChat(t, shortDir(t))
-	wire := newRelay(t, w.url)
-	c := startReady(t, setup{
-		merchants: w.merchant("shop"), upstream: wire.url,
-		outbound: "  callers: [{name: web, token: env:CALLER}]",
-		routes:   strings.Replace(route("/notify/shop", "shop", a.url), "to:", "webhook_secret: env:WEBHOOK, to:", 1),
-		env:      []string{"CALLER=" + token, "WEBHOOK=" + webhook},
-	})
-	out := haystack{}
-	keep := func(where string, got answer) answer { out["the app's answer: "+where] = got.raw; return got }
-	auth := []string{"-H", "Wxproxy-Token: " + token}
+	c := l.setup(l.volume.path, a)
+	c.outbound = "  callers: [{name: web, token: env:CALLER}]"
+	c.routes = strings.Replace(c.routes, "to:", "webhook_secret: env:WEBHOOK, to:", 1)
+	c.env = []string{"CALLER=" + callerToken, "WEBHOOK=" + webhookSecret}
+	l.shop = &shop{sidecar: startReady(t, c), wechat: l.oldSim, wire: l.rotation.wire, app: a}
+	l.callbacks = newRelay(t, l.notify)
+	return l
+}
 
-	keep("prepay", curl(t, nil, append(post(c.outbound+"/v3/pay/transactions/native", prepayBody(t, mchID, "SECRET001", c.notify+"/notify/shop")), auth...)...)).verified(t, http.StatusOK)
-	w.pay("SECRET001")
-	plain := a.take(http.StatusNoContent).resource(t)["transaction_id"].(string)
-	w.rotate("announce")
-	w.rotate("switch")
-	query := append([]string{c.outbound + "/v3/pay/transactions/out-trade-no/SECRET001?mchid=" + mchID}, auth...)
-	keep("query", curl(t, nil, query...)).verified(t, http.StatusOK)
-	w.fault(`{"kind":"flip_body","match":"GET /v3/pay"}`)
-	keep("tampered", curl(t, nil, query...)).refused(t, http.StatusBadGateway, "response_signature_invalid")
-	keep("no token", curl(t, nil, query[0])).refused(t, http.StatusForbidden, "forbidden")
-	keep("wrong token", curl(t, nil, query[0], "-H", "Wxproxy-Token: nearly"+token))
-	keep("bad mchid", curl(t, nil, append(post(c.outbound+"/v3/pay/transactions/native", prepayBody(t, "1900000009", "SECRET002", c.notify)), auth...)...))
-	for name, args := range map[string][]string{
-		"forged": post(c.notify+"/notify/shop", `{"id":"x"}`, "-H", "Wechatpay-Signature: AAAA"),
-		"get":    {c.notify + "/notify/shop"},
-	} {
-		out["WeChat Pay's answer: "+name] = curl(t, nil, args...).raw
-	}
-	// A key that does not fit, then one that is half written, then all is well.
-	right := w.read("apiclient_key.pem")
-	for _, bad := range [][]byte{newCredentials(t, mchID).keyPEM(t), right[:len(right)/2]} {
-		mark := c.out.mark()
-		writeFile(t, w.file("apiclient_key.pem"), bad)
-		c.signal(syscall.SIGHUP)
-		c.out.await(t, mark, "reload failed")
-	}
-	writeFile(t, w.file("apiclient_key.pem"), right)
-	for _, path := range []string{"/readyz", "/metrics", "/healthz"} {
-		_, out["admin "+path] = get(t, http.DefaultClient, c.admin+path)
-	}
-	_, out["control status"] = c.control(http.MethodGet, "/v1/status")
-	_, out["control reload"] = c.control(http.MethodPost, "/v1/reload")
-	_, out["check"] = output(t, []string{"CALLER=" + token, "WEBHOOK=" + webhook}, "check", "-c", filepath.Join(c.dir, "wxproxy.yaml"), "-online", "-format", "json")
-	c.stop()
-	out["log"] = c.out.String()
-	stateFiles(t, c.dir+"/state", out)
+// call is one request of the app; the answer is kept.
+func (l *leaks) call(t *testing.T, what string, args ...string) answer {
+	t.Helper()
+	got := curl(t, nil, args...)
+	l.told["answer to the app: "+what] = got.raw
+	return got
+}
 
-	apiv3 := w.read("apiv3_key")
-	needles := append(keyNeedles(t, right), spellings("the APIv3 key", apiv3)...)
-	needles = append(needles, spellings("the caller's token", []byte(token))...)
-	needles = append(needles, spellings("the webhook secret", []byte(webhook))...)
-	for _, x := range wire.all() {
-		if x.target == "/" {
-			continue // check looks whether somebody is there
+func (l *leaks) prepay(t *testing.T, no, mchID string) []string {
+	t.Helper()
+	return post(l.outbound+"/v3/pay/transactions/native", prepayBody(t, mchID, no, l.callbacks.url+"/notify/shop"),
+		"-H", "Wxproxy-Token: "+callerToken)
+}
+
+// paid walks a whole payment and keeps what the app was told.
+func (l *leaks) paid(t *testing.T, w *wechat, no string) {
+	t.Helper()
+	l.call(t, "prepay "+no, l.prepay(t, no, mchID)...).verified(t, http.StatusOK)
+	w.pay(no)
+	d := l.app.take(http.StatusNoContent)
+	l.told["delivery of "+no] = fmt.Sprint(d.header, string(d.body))
+	r := d.resource(t)
+	payer, _ := r["payer"].(map[string]any)
+	for name, value := range map[string]any{"transaction_id": r["transaction_id"], "attach": r["attach"], "openid": payer["openid"]} {
+		text, _ := value.(string)
+		if text == "" {
+			t.Fatalf("the notify has no %s: %s", name, d.body)
 		}
-		signature := regexp.MustCompile(`signature="([^"]+)"`).FindStringSubmatch(x.header.Get("Authorization"))
-		if signature == nil {
-			t.Fatalf("%s %s went out unsigned", x.method, x.target)
-		}
-		needles = append(needles, needle{"an Authorization", signature[1]})
-	}
-	// The search finds what is there: each needle, planted.
-	for _, n := range needles {
-		if len(n.text) < 16 || len((haystack{"plant": "before " + n.text + " after"}).search([]needle{n})) != 1 {
-			t.Fatalf("the search does not find %s", n.name)
-		}
-	}
-	for _, found := range out.search(needles) {
-		t.Errorf("found %s", found)
-	}
-	// What a notify says is the app's: the log and the metrics have none of it.
-	quiet := haystack{}
-	for where, text := range out {
-		if !strings.HasPrefix(where, "the app's answer: ") {
-			quiet[where] = text
-		}
-	}
-	for _, found := range quiet.search([]needle{{"a notify's plaintext", plain}, {"a notify's attach", "attach of SECRET001"}, {"a payer", "oSimulatedPayer"}}) {
-		t.Errorf("found %s", found)
-	}
-	if len(out) < 15 || !strings.Contains(out["log"], "SECRET001") || plain == "" {
-		t.Errorf("the haystack is not what it should be: %d outputs", len(out))
+		l.plain = append(l.plain, spellings("a notify's "+name, []byte(text))...)
 	}
 }
 
-func stateFiles(t *testing.T, dir string, out haystack) {
+// errors makes wxproxy say something about all that can be wrong.
+func (l *leaks) errors(t *testing.T) {
 	t.Helper()
-	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+	token := []string{"-H", "Wxproxy-Token: " + callerToken}
+	query := append([]string{l.outbound + "/v3/pay/transactions/out-trade-no/SECRET001?mchid=" + mchID}, token...)
+	l.call(t, "query", query...).verified(t, http.StatusOK)
+	kinds := []string{"flip_body", "probe", "skew", "wrong_serial", "unsigned", "reset"}
+	for _, kind := range kinds {
+		l.oldSim.fault(`{"kind":"` + kind + `","match":"GET /v3/pay"}`)
+		l.call(t, kind, query...)
+		l.oldSim.command("faults", `{"kind":"`+kind+`","match":"POST /v3/refund"}`)
+		l.call(t, "refund "+kind, append(post(l.outbound+"/v3/refund/domestic/refunds",
+			`{"out_trade_no":"SECRET001","out_refund_no":"R-`+kind+`","amount":{"refund":1,"total":100,"currency":"CNY"}}`), token...)...)
+	}
+	for _, kind := range kinds { // refunds were made all the same
+		d := l.app.take(http.StatusNoContent)
+		l.told["delivery of a refund, "+kind] = fmt.Sprint(d.header, string(d.body))
+	}
+	l.call(t, "no token", query[0]).refused(t, http.StatusForbidden, "forbidden")
+	l.call(t, "wrong token", query[0], "-H", "Wxproxy-Token: nearly-"+callerToken).refused(t, http.StatusForbidden, "forbidden")
+	l.call(t, "another's mchid", l.prepay(t, "SECRET003", "1900000009")...).refused(t, http.StatusBadRequest, "merchant_mismatch")
+	for _, fault := range []string{"probe", "stale", "flip", "wrong_serial", "unsigned", "bad_cipher"} {
+		code, _ := output(t, nil, "trigger", "TRANSACTION.SUCCESS", "--to", l.callbacks.url+"/notify/shop", "--dir", l.oldSim.dir, "--fault", fault)
+		if code != 1 {
+			t.Errorf("a notify with %s was acknowledged", fault)
+		}
+	}
+}
+
+// rotate changes the merchant's key: two that are broken, then a good one.
+func (l *leaks) rotate(t *testing.T) {
+	t.Helper()
+	for _, bad := range [][]byte{l.next.keyPEM(t), l.old.keyPEM(t)[:800]} {
+		mark := l.out.mark()
+		files := l.files(t, l.old)
+		files["apiclient_key.pem"] = bad
+		l.volume.update(files)
+		l.out.await(t, mark, "reload failed")
+		l.look(t, " with a broken key")
+	}
+	mark := l.out.mark()
+	l.volume.update(l.files(t, l.next))
+	l.out.await(t, mark, "keys and files reloaded")
+	l.signal(syscall.SIGHUP)
+}
+
+// look keeps what operators see.
+func (l *leaks) look(t *testing.T, when string) {
+	t.Helper()
+	for _, path := range []string{"/readyz", "/metrics", "/healthz"} {
+		_, l.rest["admin "+path+when] = get(t, http.DefaultClient, l.admin+path)
+	}
+	_, l.rest["control status"+when] = l.control(http.MethodGet, "/v1/status")
+	_, l.rest["control reload"+when] = l.control(http.MethodPost, "/v1/reload")
+	for _, format := range []string{"text", "json"} {
+		_, l.rest["check "+format+when] = output(t, []string{"CALLER=" + callerToken, "WEBHOOK=" + webhookSecret},
+			"check", "-c", filepath.Join(l.dir, "wxproxy.yaml"), "-online", "-format", format)
+	}
+}
+
+// collect keeps the logs, the files, and what went to WeChat Pay. It returns
+// the signatures, which stand in Authorization and nowhere else.
+func (l *leaks) collect(t *testing.T) (signatures []needle) {
+	t.Helper()
+	l.rest["log"] = l.out.String()
+	err := filepath.WalkDir(l.dir+"/state", func(path string, d fs.DirEntry, err error) error {
 		if err != nil || d.IsDir() {
 			return err
 		}
 		text, err := os.ReadFile(path)
-		out["state "+d.Name()] = string(text)
+		l.rest["state "+d.Name()] = string(text)
 		return err
 	})
 	if err != nil {
 		t.Fatal(err)
+	}
+	for i, x := range l.callbacks.all() {
+		l.rest[fmt.Sprintf("answer %d to WeChat Pay", i)] = fmt.Sprint(x.status, x.answerHeader, string(x.answer))
+	}
+	value := regexp.MustCompile(`signature="([^"]+)"`)
+	for i, x := range l.shop.wire.all() {
+		if found := value.FindStringSubmatch(x.header.Get("Authorization")); found != nil {
+			signatures = append(signatures, needle{"an Authorization", found[1]})
+		}
+		x.header.Del("Authorization")
+		l.told[fmt.Sprintf("request %d to WeChat Pay", i)] = fmt.Sprint(x.method, x.target, x.header, string(x.body))
+	}
+	return signatures
+}
+
+// The whole flow, and then a search through all that came out of it. That the
+// search works, TestSearchFindsWhatIsPlanted shows.
+func TestNoSecretLeaves(t *testing.T) {
+	t.Parallel()
+	l := newLeaks(t)
+	l.paid(t, l.oldSim, "SECRET001")
+	l.oldSim.rotate("announce")
+	l.oldSim.rotate("switch")
+	l.errors(t)
+	l.rotate(t)
+	l.paid(t, l.nextSim, "SECRET002")
+	l.look(t, "")
+	l.stop()
+	signatures := l.collect(t)
+
+	secrets := append(keyNeedles(t, l.old.keyPEM(t)), keyNeedles(t, l.next.keyPEM(t))...)
+	secrets = append(secrets, spellings("the APIv3 key", l.oldSim.read("apiv3_key"))...)
+	secrets = append(secrets, spellings("the caller's token", []byte(callerToken))...)
+	secrets = append(secrets, spellings("the webhook secret", []byte(webhookSecret[len("whsec_"):]))...)
+	secrets = append(secrets, spellings("the webhook key", []byte("signing key of 32 bytes, for tests"))...)
+	secrets = append(secrets, signatures...)
+	for _, n := range append(secrets, l.plain...) {
+		if len(n.text) < 12 {
+			t.Errorf("%s is too short to look for: %q", n.name, n.text)
+		}
+	}
+	for _, found := range append(l.told.search(secrets), l.rest.search(secrets)...) {
+		t.Errorf("found %s", found)
+	}
+	// What a notify says is the app's alone.
+	for _, found := range l.rest.search(l.plain) {
+		t.Errorf("found %s", found)
+	}
+	for where, text := range map[string]string{
+		"log": `"out_trade_no":"SECRET002"`, "admin /metrics": "wxproxy_outbound_requests_total", "control status": "PUB_KEY_ID_",
+		"admin /readyz with a broken key": `"warning"`, "check json": mchID, "state shop.certificates": "ciphertext",
+	} {
+		if !strings.Contains(l.rest[where], text) {
+			t.Errorf("%s has no %s, so the search of it tells nothing:\n%s", where, text, l.rest[where])
+		}
+	}
+	if len(signatures) < 10 || len(l.callbacks.all()) < 8 || len(l.told) < 20 {
+		t.Errorf("%d signatures, %d callbacks, %d texts: that was not the whole flow", len(signatures), len(l.callbacks.all()), len(l.told))
 	}
 }

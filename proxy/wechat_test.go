@@ -68,6 +68,15 @@ func (w *wechat) seen() []call {
 	return append([]call(nil), w.calls...)
 }
 
+// take hands over the requests so far and forgets them: fuzzing makes many.
+func (w *wechat) take() []call {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	calls := w.calls
+	w.calls = nil
+	return calls
+}
+
 // only is the one request that came.
 func (w *wechat) only(t testing.TB) call {
 	t.Helper()

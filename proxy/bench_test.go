@@ -3,6 +3,7 @@ package proxy_test
 import (
 	"context"
 	"io"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"runtime"
@@ -92,9 +93,7 @@ func benchUpstream(b *testing.B) string {
 			made = time.Now()
 			stamp(h, keys().platform, platformSerial, made, []byte(body))
 		}
-		for name, values := range h {
-			w.Header()[name] = values
-		}
+		maps.Copy(w.Header(), h)
 		_, _ = io.WriteString(w, body)
 	}))
 	b.Cleanup(server.Close)

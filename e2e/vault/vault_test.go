@@ -144,7 +144,9 @@ func TestKVLosesNoCall(t *testing.T) {
 	eventually(t, "sign of the kill", func() bool { return s.metric(t, "wxproxy_vault_up 0") })
 	v.boot()
 	eventually(t, "recovery after the restart", func() bool { return s.metric(t, "wxproxy_vault_up 1") })
-	eventually(t, "10,000 calls", func() bool { return l.calls.Load() > 10_000 })
+	for l.calls.Load() < 10_000 && l.failed.Load() == 0 { // however slow the machine is
+		time.Sleep(50 * time.Millisecond)
+	}
 	t.Logf("%d calls during 20 rotations, a seal, a revocation and a restart; none failed", l.end(t))
 	searchSecrets(t, s.text(), w, v, dir)
 }

@@ -59,9 +59,6 @@ func (a *Auth) check() error {
 	return fmt.Errorf("vault.auth: method %q lacks what it needs", a.Method)
 }
 
-// renewable reports whether a new login can bring a new token.
-func (a *Auth) renewable() bool { return a.Method != MethodToken }
-
 // Login gets a token. A login that has just been made by somebody else serves.
 func (c *Client) Login(ctx context.Context) error {
 	err := c.loginSince(ctx, time.Now())
@@ -93,15 +90,14 @@ func (c *Client) loginSince(ctx context.Context, since time.Time) error {
 	ctx, cancel := context.WithTimeout(ctx, c.timeout)
 	defer cancel()
 	answer, err := c.loginBy(ctx)
-	if err != nil {
-		c.set(nil)
+	if err != nil { // the old token may still be good: it stays
 		return fmt.Errorf("%w (method %s): %w", ErrLogin, c.auth.Method, err)
 	}
 	c.set(answer)
 	return nil
 }
 
-// set takes over a login, or notes that there is none.
+// set takes over a login, or drops the one there is.
 func (c *Client) set(login *api.Secret) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -151,27 +147,55 @@ func (c *Client) loginAppRole(ctx context.Context) (*api.Secret, error) {
 	}
 	secretID := string(id.Trimmed().Bytes())
 	if c.auth.Wrapped {
-		answer, err := c.api.Logical().UnwrapWithContext(ctx, secretID)
-		if err != nil {
-			return nil, fmt.Errorf("unwrapping the secret ID (it opens once; was it used before, perhaps by somebody else?): %w", explain(ctx, err))
+		if secretID, err = c.unwrap(ctx, secretID); err != nil {
+			return nil, err
 		}
-		text, ok := answer.Data["secret_id"].(string)
-		if !ok {
-			return nil, errors.New("the wrapped secret is not a secret ID")
-		}
-		secretID = text
 	}
 	return c.loginWith(ctx, map[string]any{"role_id": string(role.Trimmed().Bytes()), "secret_id": secretID})
 }
 
-// loginWith asks the auth method for a token. The old one is not sent along:
-// it may be what is wrong.
-func (c *Client) loginWith(ctx context.Context, data map[string]any) (*api.Secret, error) {
-	plain, err := c.api.CloneWithHeaders()
+// unwrap opens a wrapping token. It opens once, so what was in it serves for
+// further logins, until the reference holds another.
+func (c *Client) unwrap(ctx context.Context, wrapping string) (string, error) {
+	if wrapping == c.wrapping {
+		return c.secretID, nil
+	}
+	plain, err := c.plain()
+	if err != nil {
+		return "", err
+	}
+	plain.SetToken(wrapping)
+	answer, err := plain.Logical().UnwrapWithContext(ctx, "")
+	if err != nil {
+		return "", fmt.Errorf("unwrapping the secret ID (it opens once; was it used before, perhaps by somebody else?): %w", explain(ctx, err))
+	}
+	if answer == nil {
+		return "", errors.New("the wrapped secret is empty")
+	}
+	text, ok := answer.Data["secret_id"].(string)
+	if !ok {
+		return "", errors.New("the wrapped secret is not a secret ID")
+	}
+	c.wrapping, c.secretID = wrapping, text
+	return text, nil
+}
+
+// plain is a client without our token, which may be what is wrong.
+func (c *Client) plain() (*api.Client, error) {
+	plain, err := c.api.Clone()
 	if err != nil {
 		return nil, errors.New("preparing the login")
 	}
-	plain.ClearToken()
+	forgetEnvironment(plain, c.namespace)
+	return plain, nil
+}
+
+// loginWith asks the auth method for a token.
+func (c *Client) loginWith(ctx context.Context, data map[string]any) (*api.Secret, error) {
+	plain, err := c.plain()
+	if err != nil {
+		return nil, err
+	}
 	answer, err := plain.Logical().WriteWithContext(ctx, "auth/"+strings.Trim(c.auth.Mount, "/")+"/login", data)
 	if err != nil {
 		return nil, explain(ctx, err)
@@ -188,8 +212,12 @@ func (c *Client) loginToken(ctx context.Context, token string) (*api.Secret, err
 	if token == "" {
 		return nil, errors.New("the token is empty")
 	}
-	c.api.SetToken(token)
-	answer, err := c.api.Auth().Token().LookupSelfWithContext(ctx)
+	plain, err := c.plain()
+	if err != nil {
+		return nil, err
+	}
+	plain.SetToken(token)
+	answer, err := plain.Auth().Token().LookupSelfWithContext(ctx)
 	if err != nil {
 		return nil, explain(ctx, err)
 	}
@@ -197,6 +225,10 @@ func (c *Client) loginToken(ctx context.Context, token string) (*api.Secret, err
 	if err != nil {
 		return nil, errors.New("the token's time to live is not told")
 	}
+	if ttl == 0 && answer.Data["expire_time"] != nil {
+		return nil, errors.New("the token is at its end")
+	}
 	renewable, _ := answer.TokenIsRenewable()
+	c.api.SetToken(token)
 	return &api.Secret{Auth: &api.SecretAuth{ClientToken: token, LeaseDuration: int(ttl.Seconds()), Renewable: renewable}}, nil
 }

@@ -40,20 +40,24 @@ type Options struct {
 
 // Client is one login to one Vault. It is safe for concurrent use.
 type Client struct {
-	api     *api.Client
-	auth    Auth
-	timeout time.Duration
-	slots   chan struct{} // signatures at one time
-	breaker *gobreaker.CircuitBreaker[string]
-	log     *slog.Logger
-	metrics *metrics
-	lost    chan struct{} // a request found the token invalid
+	api       *api.Client
+	namespace string
+	auth      Auth
+	timeout   time.Duration
+	slots     chan struct{} // signatures at one time
+	breaker   *gobreaker.CircuitBreaker[string]
+	log       *slog.Logger
+	metrics   *metrics
+	lost      chan struct{} // a request found the token invalid
 
 	logins sync.Mutex // one login at a time
+
+	wrapping, secretID string // the secret ID that a wrapping token held, guarded by logins
 
 	mu      sync.Mutex
 	state   State
 	loginAt time.Time
+	probed  time.Time   // when a denial last made us ask whether the token is still good
 	login   *api.Secret // of the last login; nil before it
 	kv      map[string]map[string]any
 	mounts  map[string]int // KV version by mount
@@ -94,15 +98,21 @@ func New(o Options) (*Client, error) {
 	if err != nil {
 		return nil, errors.New("vault.address cannot be used; is one of the VAULT_… variables of this environment malformed?")
 	}
-	client.ClearToken() // NewClient takes VAULT_TOKEN and VAULT_NAMESPACE from the environment
-	client.ClearNamespace()
-	if o.Namespace != "" {
-		client.SetNamespace(o.Namespace)
-	}
+	forgetEnvironment(client, o.Namespace)
 	return &Client{
-		api: client, auth: o.Auth, timeout: o.Timeout, slots: make(chan struct{}, o.Conns), breaker: newBreaker(),
+		api: client, namespace: o.Namespace, auth: o.Auth, timeout: o.Timeout, slots: make(chan struct{}, o.Conns), breaker: newBreaker(),
 		log: o.Log, metrics: newMetrics(), lost: make(chan struct{}, 1), mounts: make(map[string]int),
 	}, nil
+}
+
+// forgetEnvironment undoes what vault/api takes from the VAULT_… variables.
+func forgetEnvironment(c *api.Client, namespace string) {
+	c.ClearToken()
+	c.SetHeaders(http.Header{"X-Vault-Request": {"true"}})
+	c.SetWrappingLookupFunc(func(string, string) string { return "" })
+	if namespace != "" {
+		c.SetNamespace(namespace)
+	}
 }
 
 // direct refuses redirects: a standby sends them, they would carry the token to
@@ -121,7 +131,7 @@ func (o Options) transport() (*http.Transport, error) {
 	t := &http.Transport{
 		TLSClientConfig: &tls.Config{MinVersion: tls.VersionTLS12}, TLSHandshakeTimeout: o.Timeout,
 		MaxIdleConnsPerHost: o.Conns, MaxConnsPerHost: 2 * o.Conns, IdleConnTimeout: time.Minute,
-		ForceAttemptHTTP2: true, MaxResponseHeaderBytes: 64 << 10,
+		MaxResponseHeaderBytes: 64 << 10, // HTTP/1.1: one dead connection must not hold up all signatures
 	}
 	if o.CA != "" {
 		text, err := os.ReadFile(o.CA)
@@ -152,13 +162,13 @@ func (c *Client) State() State {
 	return s
 }
 
-// request makes one request within the timeout. When the token proves invalid
-// it logs in again, once, so that a revoked token and a missing permission are
-// told apart.
+// request makes one request within the timeout. A denial may mean a missing
+// permission or a token that is no longer good: the token is asked, and only
+// for the latter is there a new login, and the request once more.
 func (c *Client) request(ctx context.Context, operation string, do func(context.Context) (*api.Secret, error)) (*api.Secret, error) {
 	began := time.Now()
 	answer, err := c.once(ctx, do)
-	if errors.Is(err, ErrDenied) && c.auth.renewable() && c.relogin(ctx, began) {
+	if errors.Is(err, ErrDenied) && c.tokenLost(ctx) && c.relogin(ctx, began) {
 		answer, err = c.once(ctx, do)
 	}
 	c.note(operation, err)
@@ -170,6 +180,26 @@ func (c *Client) once(ctx context.Context, do func(context.Context) (*api.Secret
 	defer cancel()
 	answer, err := do(ctx)
 	return answer, explain(ctx, err)
+}
+
+// probeInterval bounds what denials cost Vault.
+const probeInterval = 5 * time.Second
+
+// tokenLost asks Vault whether it still knows our token.
+func (c *Client) tokenLost(ctx context.Context) bool {
+	c.mu.Lock()
+	recently := time.Since(c.probed) < probeInterval
+	if !recently {
+		c.probed = time.Now()
+	}
+	c.mu.Unlock()
+	if recently {
+		return false
+	}
+	_, err := c.once(ctx, func(ctx context.Context) (*api.Secret, error) {
+		return c.api.Auth().Token().LookupSelfWithContext(ctx)
+	})
+	return errors.Is(err, ErrDenied)
 }
 
 // note keeps the state, and logs each change of it once.

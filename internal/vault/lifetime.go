@@ -26,6 +26,7 @@ func (c *Client) Run(ctx context.Context) error {
 		if login != nil {
 			wait = firstRetry
 			c.watch(ctx, login)
+			c.drop(login)
 		}
 		if ctx.Err() != nil || c.took(login) {
 			continue // a request has logged in again meanwhile
@@ -36,6 +37,16 @@ func (c *Client) Run(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// drop forgets a login that needs to be replaced, so that Run logs in. The
+// token itself serves for as long as it lasts.
+func (c *Client) drop(login *api.Secret) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.login == login {
+		c.login = nil
+	}
 }
 
 // took reports whether another login has replaced this one.

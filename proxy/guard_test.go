@@ -6,7 +6,6 @@ import (
 	"net/http"
 	"net/netip"
 	"testing"
-	"time"
 
 	"github.com/wxproxy/wxproxy/proxy"
 )
@@ -64,7 +63,7 @@ func TestNotifyRateOfAll(t *testing.T) {
 	t.Parallel()
 	a := newApp(t, nil)
 	g := newGate(t, a, func(o *proxy.NotifyOptions) {
-		o.Guard, o.Now = proxy.Guard{Rate: 1, Burst: 2}, fixed()
+		o.Guard = proxy.Guard{Rate: 1e-6, Burst: 2}
 	})
 	g.post(notice{id: "1"}).acknowledged(t)
 	g.post(notice{id: "2"}).acknowledged(t)
@@ -78,10 +77,9 @@ func TestNotifyRateOfAll(t *testing.T) {
 // that we do not know; a genuine notify from the same address is taken.
 func TestSourceInDebt(t *testing.T) {
 	t.Parallel()
-	base := time.Now()
 	a := newApp(t, nil)
 	g := newGate(t, a, func(o *proxy.NotifyOptions) {
-		o.Guard, o.Now = proxy.Guard{FailureRate: 1, FailureBurst: 3}, func() time.Time { return base }
+		o.Guard = proxy.Guard{FailureRate: 1e-6, FailureBurst: 3}
 	})
 	forged := notice{key: keys().rotated, serial: rotatedSerial}
 	for range 3 {
@@ -114,10 +112,9 @@ func TestSourceInDebt(t *testing.T) {
 // Genuine notifies are never charged, whatever the app says to them.
 func TestGenuineNotifiesAreNotCharged(t *testing.T) {
 	t.Parallel()
-	base := time.Now()
 	a := newApp(t, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(500) })
 	g := newGate(t, a, func(o *proxy.NotifyOptions) {
-		o.Guard, o.Now = proxy.Guard{FailureRate: 1, FailureBurst: 1}, func() time.Time { return base }
+		o.Guard = proxy.Guard{FailureRate: 1e-6, FailureBurst: 1}
 	})
 	for range 3 {
 		g.post(notice{}).sentBack(t, 502)

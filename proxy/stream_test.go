@@ -124,7 +124,7 @@ func TestBrokenDownload(t *testing.T) {
 // stands still is cut, visibly.
 func TestDownloadDeadline(t *testing.T) {
 	t.Parallel()
-	const timeout = 300 * time.Millisecond
+	const timeout = 1500 * time.Millisecond
 	t.Run("progressing", func(t *testing.T) {
 		t.Parallel()
 		w := newWechat(t, func(rw http.ResponseWriter, r *http.Request) {
@@ -175,7 +175,7 @@ func TestDownloadDeadline(t *testing.T) {
 		_, _ = fmt.Fprintf(conn, "GET %s HTTP/1.1\r\nHost: localhost\r\n\r\n", download)
 		select {
 		case <-ended:
-		case <-time.After(5 * time.Second):
+		case <-time.After(30 * time.Second):
 			t.Error("WeChat Pay's connection is held for an app that does not read")
 		}
 	})
@@ -214,7 +214,7 @@ func TestDeadline(t *testing.T) {
 			t.Cleanup(func() { close(release) })
 			r := newRig(t, nil, func(s *setup) {
 				s.bases = []string{u.url()}
-				s.Timeout = 150 * time.Millisecond
+				s.Timeout = time.Second
 			})
 			r.do("GET", "/v3/x", "").refused(t, 504, proxy.ReasonTimeout)
 			r.do("POST", "/v3/pay/transactions/jsapi", "{}").unknown(t, proxy.ReasonTimeout)

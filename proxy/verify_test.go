@@ -32,7 +32,6 @@ func set(name string, change func(string) string) func(http.Header) {
 // Each row changes one thing of an answer that is genuine otherwise.
 func TestAnswerWithOneThingWrong(t *testing.T) {
 	t.Parallel()
-	now := fixed()
 	const text = `{"trade_state":"SUCCESS"}`
 	type row struct {
 		name   string
@@ -81,6 +80,7 @@ func TestAnswerWithOneThingWrong(t *testing.T) {
 	for _, test := range rows {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
+			now := fixed() // here, since deadlines count from it
 			test.answer.body, test.answer.now = text, now
 			if test.answer.status >= 300 {
 				test.answer.body = ""

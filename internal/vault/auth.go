@@ -62,20 +62,22 @@ func (a *Auth) check() error {
 // Login gets a token. A login that has just been made by somebody else serves.
 func (c *Client) Login(ctx context.Context) error {
 	err := c.loginSince(ctx, time.Now())
-	c.note("login", err)
+	if !errors.Is(err, context.Canceled) { // that says nothing of Vault
+		c.note("login", err)
+	}
 	return err
 }
 
 // relogin is for a request that was denied with the token it began with.
-func (c *Client) relogin(ctx context.Context, began time.Time) bool {
+func (c *Client) relogin(ctx context.Context, began time.Time) error {
 	if err := c.loginSince(ctx, began); err != nil {
-		return false
+		return err
 	}
 	select {
 	case c.lost <- struct{}{}: // Run watches the new token
 	default:
 	}
-	return true
+	return nil
 }
 
 func (c *Client) loginSince(ctx context.Context, since time.Time) error {

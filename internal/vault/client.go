@@ -168,8 +168,10 @@ func (c *Client) State() State {
 func (c *Client) request(ctx context.Context, operation string, do func(context.Context) (*api.Secret, error)) (*api.Secret, error) {
 	began := time.Now()
 	answer, err := c.once(ctx, do)
-	if errors.Is(err, ErrDenied) && c.tokenLost(ctx) && c.relogin(ctx, began) {
-		answer, err = c.once(ctx, do)
+	if errors.Is(err, ErrDenied) && c.tokenLost(ctx) {
+		if err = c.relogin(ctx, began); err == nil {
+			answer, err = c.once(ctx, do)
+		}
 	}
 	c.note(operation, err)
 	return answer, err
@@ -199,7 +201,13 @@ func (c *Client) tokenLost(ctx context.Context) bool {
 	_, err := c.once(ctx, func(ctx context.Context) (*api.Secret, error) {
 		return c.api.Auth().Token().LookupSelfWithContext(ctx)
 	})
-	return errors.Is(err, ErrDenied)
+	if !errors.Is(err, ErrDenied) {
+		return false
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.state.LoggedIn = false
+	return true
 }
 
 // note keeps the state, and logs each change of it once.

@@ -65,7 +65,7 @@ func (c *Client) readKV(ctx context.Context, mount, path string) (map[string]any
 		return c.api.Logical().ReadWithContext(ctx, where)
 	})
 	switch {
-	case errors.Is(err, ErrDenied):
+	case errors.Is(err, ErrDenied) && !errors.Is(err, ErrLogin):
 		return nil, fmt.Errorf("%w; %s (or mount %s does not exist)", err, policyFor(where, "read"), mount)
 	case err != nil:
 		return nil, err

@@ -58,7 +58,7 @@ func (c *Client) Key(ctx context.Context, mount, name string, version int, like 
 		return c.api.Logical().ReadWithContext(ctx, where)
 	})
 	switch {
-	case errors.Is(err, ErrDenied):
+	case errors.Is(err, ErrDenied) && !errors.Is(err, ErrLogin):
 		return nil, fmt.Errorf("%s: %w; %s", ref, err, policyFor(where, "read"))
 	case err != nil:
 		return nil, fmt.Errorf("%s: %w", ref, err)
@@ -161,7 +161,7 @@ func (k *key) ask(ctx context.Context, digest []byte) (string, error) {
 		})
 	})
 	switch {
-	case errors.Is(err, ErrDenied):
+	case errors.Is(err, ErrDenied) && !errors.Is(err, ErrLogin):
 		return "", fmt.Errorf("%w; %s", err, policyFor(where, "update"))
 	case err != nil:
 		return "", err

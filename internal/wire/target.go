@@ -71,6 +71,9 @@ func checkSegment(s string) error {
 // hasDots finds a dot segment in what a segment becomes for a reader that
 // unescapes before it splits, or that drops what follows a semicolon.
 func hasDots(s string) bool {
+	if !strings.ContainsAny(s, ".%") {
+		return false // nothing here is a dot or could become one
+	}
 	s = strings.NewReplacer("%2e", ".", "%2f", "/", "%5c", "/", "%3b", ";").Replace(strings.ToLower(s))
 	for part := range strings.SplitSeq(s, "/") {
 		part, _, _ = strings.Cut(part, ";")

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"time"
 )
 
@@ -28,6 +29,9 @@ func (n *Notify) deliver(ctx context.Context, route *Route, o *opened) result {
 		return result{outcome: outcomeEnvelope, cause: err}
 	}
 	answer, err := route.Client.Do(r)
+	if named, ok := errors.AsType[*url.Error](err); ok && !errors.Is(err, errRedirect) {
+		err = named.Err // without the app's URL, which may have a secret in its query
+	}
 	switch {
 	case errors.Is(err, errRedirect):
 		if answer != nil {

@@ -58,6 +58,9 @@ func newSidecar(ctx context.Context, cfg *config.Config, log *slog.Logger) (*sid
 			return nil, err
 		}
 	}
+	if s.vault != nil {
+		s.vault.Forget()
+	}
 	return s, nil
 }
 
@@ -188,6 +191,7 @@ func (s *sidecar) reloadAll(ctx context.Context) error {
 	defer cancel()
 	if s.vault != nil {
 		s.vault.Forget()
+		defer s.vault.Forget() // what was read is in use now, or refused
 	}
 	var failed error
 	for _, a := range s.accounts {

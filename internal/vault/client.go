@@ -50,7 +50,8 @@ type Client struct {
 	metrics   *metrics
 	lost      chan struct{} // a request found the token invalid
 
-	logins sync.Mutex // one login at a time
+	denials sync.Mutex // one question after a denial at a time
+	logins  sync.Mutex // one login at a time
 
 	wrapping, secretID string // the secret ID that a wrapping token held, guarded by logins
 
@@ -168,8 +169,12 @@ func (c *Client) State() State {
 func (c *Client) request(ctx context.Context, operation string, do func(context.Context) (*api.Secret, error)) (*api.Secret, error) {
 	began := time.Now()
 	answer, err := c.once(ctx, do)
-	if errors.Is(err, ErrDenied) && c.tokenLost(ctx) {
-		if err = c.relogin(ctx, began); err == nil {
+	if errors.Is(err, ErrDenied) {
+		again, failed := c.afterDenial(ctx, began)
+		switch {
+		case failed != nil:
+			err = failed
+		case again:
 			answer, err = c.once(ctx, do)
 		}
 	}
@@ -184,20 +189,46 @@ func (c *Client) once(ctx context.Context, do func(context.Context) (*api.Secret
 	return answer, explain(ctx, err)
 }
 
-// probeInterval bounds what denials cost Vault.
+// probeInterval bounds what denials cost Vault when the token is good and only
+// a permission is missing, or when no login succeeds.
 const probeInterval = 5 * time.Second
+
+// loginInterval bounds how often denials lead to a login.
+const loginInterval = time.Second
+
+// afterDenial says whether a request that was denied should be made again: the
+// token was replaced since it began, by somebody else or now. Requests that are
+// denied together wait for the one that asks.
+func (c *Client) afterDenial(ctx context.Context, began time.Time) (again bool, err error) {
+	c.denials.Lock()
+	defer c.denials.Unlock()
+	c.mu.Lock()
+	replaced, asked := c.loginAt.After(began), time.Since(c.probed) < probeInterval
+	c.mu.Unlock()
+	if replaced || asked {
+		return replaced, nil
+	}
+	if !c.tokenLost(ctx) {
+		c.setProbed(time.Now())
+		return false, nil
+	}
+	if err := c.relogin(ctx, began); err != nil {
+		c.setProbed(time.Now())
+		return false, err
+	}
+	// A login that may not look itself up seems lost each time.
+	c.setProbed(time.Now().Add(loginInterval - probeInterval))
+	return true, nil
+}
+
+func (c *Client) setProbed(t time.Time) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.probed = t
+}
 
 // tokenLost asks Vault whether it still knows our token.
 func (c *Client) tokenLost(ctx context.Context) bool {
-	c.mu.Lock()
-	recently := time.Since(c.probed) < probeInterval
-	if !recently {
-		c.probed = time.Now()
-	}
-	c.mu.Unlock()
-	if recently {
-		return false
-	}
 	_, err := c.once(ctx, func(ctx context.Context) (*api.Secret, error) {
 		return c.api.Auth().Token().LookupSelfWithContext(ctx)
 	})

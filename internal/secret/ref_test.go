@@ -83,7 +83,7 @@ func FuzzParseRef(f *testing.F) {
 	f.Add("0123456789abcdef0123456789abcdef")
 	f.Add("MIIEvQIBADANBgkqhkiG9w0BAQEFAASC:KcwggSj")
 	known := make(map[string]bool)
-	for _, s := range []string{"", "file:", "env:", "vault:", "transit:"} {
+	for _, s := range []string{"", "file:", "env:", "vault:", "transit:", "transit:mount/key@"} {
 		_, err := secret.ParseRef(s)
 		known[err.Error()] = true
 	}

@@ -132,7 +132,7 @@ func (v *smokeVault) sign(r *http.Request) map[string]any {
 func smokeClient(t *testing.T, v *smokeVault) *vault.Client {
 	t.Helper()
 	c, err := vault.New(vault.Options{
-		Address: v.URL, Timeout: 2 * time.Second,
+		Address: v.URL, Timeout: 20 * time.Second, // never waited for: the server answers at once
 		Auth: vault.Auth{Method: vault.MethodToken, Token: func(context.Context) (secret.Value, error) {
 			return secret.NewValue([]byte(smokeToken + "\n")), nil
 		}},

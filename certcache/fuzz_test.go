@@ -43,7 +43,7 @@ func FuzzSealed(f *testing.F) {
 		sealed.SerialNo, sealed.EffectiveTime, sealed.ExpireTime = serial, effective, expire
 		body, err := json.Marshal(map[string]any{"data": []any{sealed}})
 		if err != nil {
-			t.Skip()
+			t.Skip("no JSON can hold it:", err)
 		}
 		r := reply{status: 200, body: body}
 		r.sign(t, key(t, 1), pinnedID, epoch)

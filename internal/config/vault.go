@@ -3,7 +3,7 @@ package config
 import "time"
 
 // Vault is the HashiCorp Vault that vault: and transit: references ask. The
-// VAULT_… variables of Vault's own tools have no effect.
+// VAULT_… variables of Vault's own tools change nothing.
 type Vault struct {
 	// Vault's address, as in https://vault.example.com:8200. http:// on loopback only. Required with vault: and transit: references. Default: none, no Vault.
 	Address string `yaml:"address"`

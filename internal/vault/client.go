@@ -4,7 +4,7 @@
 // It keeps the login alive and knows what went wrong, with the path and the
 // line of policy that would mend it. It keeps no secret longer than a reload
 // takes: whoever uses a value keeps the last good one. Only its Options count;
-// the VAULT_… variables of Vault's own tools have no effect.
+// the VAULT_… variables of Vault's own tools change nothing that is sent.
 package vault
 
 import (

@@ -202,3 +202,27 @@ func TestEnvironmentAddsNoHeader(t *testing.T) {
 		}
 	}
 }
+
+// Requests that are denied together, because the token was revoked, share one
+// login and all succeed.
+func TestDeniedTogetherShareOneLogin(t *testing.T) {
+	t.Parallel()
+	v := newLoginVault(t)
+	c := appRole(t, v, "unwrapped-id")
+	if err := c.Login(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	v.revoke()
+	var all sync.WaitGroup
+	for range 20 {
+		all.Go(func() {
+			if err := field(t, c); err != nil {
+				t.Errorf("a request failed: %v", err)
+			}
+		})
+	}
+	all.Wait()
+	if n := v.logins.Load(); n != 2 {
+		t.Errorf("%d logins, want the first and one more", n)
+	}
+}

@@ -41,6 +41,9 @@ func (o *Outbound) respond(ctx context.Context, w http.ResponseWriter, x *exchan
 	if f == nil {
 		f = o.verify(ctx, x, body)
 	}
+	if f == nil {
+		body, f = o.rewrite(x, body)
+	}
 	if f != nil {
 		o.writeFailure(w, x, f)
 		return f
@@ -143,6 +146,9 @@ func (o *Outbound) writeHeader(w http.ResponseWriter, x *exchange) {
 	h.Set(headerVerified, x.verified)
 	h.Set(headerMerchant, x.merchant.Name)
 	h.Set(headerAttempts, strconv.Itoa(x.attempts))
+	if x.rewritten {
+		h.Set(headerRewritten, "true")
+	}
 	if x.endpoint.MayHaveExecuted(x.answer.StatusCode) {
 		h.Set(headerResult, "unknown")
 	}

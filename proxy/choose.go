@@ -6,6 +6,8 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+
+	"github.com/go-json-experiment/json/jsontext"
 )
 
 // choose picks the merchant: the header Wxproxy-Merchant, else the listener's,
@@ -57,13 +59,14 @@ func (o *Outbound) merchant(name string) *Merchant {
 // merchantFields are the top-level fields of a body that name who signs it.
 var merchantFields = []string{"mchid", "sp_mchid", "combine_mchid"}
 
-// inspect reads, in one pass, what of a body concerns us. It refuses one that
+// inspectBody reads, in one pass, what of a body concerns us. It refuses one that
 // names another merchant than the one who is going to sign it: WeChat Pay would
 // refuse it with a message that does not say so. Every occurrence of a repeated
 // key counts. And it reads the idempotency key, for the log. What is not a JSON
 // object is not looked at.
-func inspect(m *Merchant, body []byte, idempotencyKey string) (number string, wrong *failure) {
-	topLevel(body, func(key string, value json.RawMessage) {
+func inspectBody(x *exchange, d *draft) (wrong *failure) {
+	m, number := x.merchant, ""
+	topLevel(d.signed, func(key string, value []byte) {
 		switch {
 		case slices.Contains(merchantFields, key):
 			var mchid string
@@ -71,28 +74,30 @@ func inspect(m *Merchant, body []byte, idempotencyKey string) (number string, wr
 				wrong = fail(ReasonMerchantMismatch, "the body's %s is not that of merchant %s (%s), who would sign it; choose the other with the header %s",
 					key, m.Name, m.MchID, headerMerchant)
 			}
-		case key != "" && key == idempotencyKey:
+		case key != "" && key == x.endpoint.IdempotencyKey:
 			_ = json.Unmarshal(value, &number)
 		}
 	})
-	return outside(strings.TrimSpace(number)), wrong
+	x.number = outside(strings.TrimSpace(number))
+	return wrong
 }
 
 // topLevel calls f for each member of a JSON object, in order, and stops at
 // the first thing that is not well-formed.
-func topLevel(body []byte, f func(key string, value json.RawMessage)) {
-	d := json.NewDecoder(bytes.NewReader(body))
-	if t, err := d.Token(); err != nil || t != json.Delim('{') {
+func topLevel(body []byte, f func(key string, value []byte)) {
+	// A Buffer, because the decoder then reads its bytes in place.
+	d := jsontext.NewDecoder(bytes.NewBuffer(body), jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
+	if t, err := d.ReadToken(); err != nil || t.Kind() != jsontext.KindBeginObject {
 		return
 	}
-	for d.More() {
-		key, err := d.Token()
+	for d.PeekKind() == jsontext.KindString {
+		key, err := d.ReadToken()
 		if err != nil {
 			return
 		}
-		var value json.RawMessage
-		name, ok := key.(string)
-		if !ok || d.Decode(&value) != nil {
+		name := key.String()
+		value, err := d.ReadValue()
+		if err != nil {
 			return
 		}
 		f(name, value)

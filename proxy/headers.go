@@ -13,6 +13,8 @@ const (
 	headerError     = "Wxproxy-Error"
 	headerCause     = "Wxproxy-Cause"
 	headerResult    = "Wxproxy-Result"
+	headerRewrite   = "Wxproxy-Rewrite"
+	headerRewritten = "Wxproxy-Rewritten"
 	headerVerified  = "Wxproxy-Verified"
 	headerMerchant  = "Wxproxy-Merchant"
 	headerAttempts  = "Wxproxy-Attempts"
@@ -55,7 +57,7 @@ func dropOurs(h http.Header) {
 // requestHeaders is what of the app's headers goes to WeChat Pay. Its
 // Authorization is dropped: an SDK with a throw-away key may stand in front.
 // Accept-Encoding is ours, since the signature covers the uncompressed bytes.
-func requestHeaders(in http.Header, preferredSerial string) http.Header {
+func requestHeaders(in http.Header) http.Header {
 	h := in.Clone()
 	dropHop(h)
 	dropOurs(h)
@@ -68,9 +70,6 @@ func requestHeaders(in http.Header, preferredSerial string) http.Header {
 	}
 	if h.Get("User-Agent") == "" { // likewise
 		h.Set("User-Agent", userAgent)
-	}
-	if h.Get("Wechatpay-Serial") == "" && preferredSerial != "" {
-		h.Set("Wechatpay-Serial", preferredSerial)
 	}
 	return h
 }

@@ -102,7 +102,7 @@ func open(verified []*Merchant, body []byte, header http.Header) (*opened, error
 // namesMerchant is true if the resource names the merchant or none at all.
 func namesMerchant(resource []byte, mchid string) bool {
 	named, ours := false, false
-	topLevel(resource, func(key string, value json.RawMessage) {
+	topLevel(resource, func(key string, value []byte) {
 		var v string
 		if slices.Contains(merchantFields, key) && json.Unmarshal(value, &v) == nil {
 			named, ours = true, ours || v == mchid

@@ -122,6 +122,8 @@ type exchange struct {
 	verified  string // what Wxproxy-Verified says
 	watch     *watchdog
 	streaming bool // the header of a download is out: errors can only break it
+	rewritten bool // the answer's body was changed for the app
+	untouched bool // the caller verifies the answer itself: no byte of it may change
 }
 
 // serve walks one request through: admit, choose, read, send, verify, answer.
@@ -167,14 +169,15 @@ func (o *Outbound) prepareAndSend(ctx context.Context, w http.ResponseWriter, r 
 	if x.merchant, f = o.choose(r, x.caller, l); f != nil {
 		return f
 	}
-	body, signed, held, f := o.readRequest(r)
-	x.held = held
+	x.untouched = wantsUntouched(r.Header)
+	d := &draft{header: requestHeaders(r.Header), target: x.target}
+	d.body, d.signed, x.held, f = o.readRequest(r)
 	if f != nil {
 		return f
 	}
 	x.read = true
 	limitRead(w, time.Time{}) // or net/http would take the deadline for the caller's going away
-	if x.number, f = inspect(x.merchant, signed, x.endpoint.IdempotencyKey); f != nil {
+	if f = o.prepare(x, d); f != nil {
 		return f
 	}
 	key := x.merchant.Signer()
@@ -185,8 +188,8 @@ func (o *Outbound) prepareAndSend(ctx context.Context, w http.ResponseWriter, r 
 		return f
 	}
 	return o.send(ctx, x, &Call{
-		Method: r.Method, Target: x.target, Header: requestHeaders(r.Header, x.merchant.PreferredSerial()),
-		Body: body, Signed: signed, Signer: key, Reads: r.Method == http.MethodGet || r.Method == http.MethodHead,
+		Method: r.Method, Target: d.target, Header: d.header, Body: d.body, Signed: d.signed,
+		Signer: key, Reads: r.Method == http.MethodGet || r.Method == http.MethodHead,
 	})
 }
 

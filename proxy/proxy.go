@@ -13,6 +13,7 @@
 package proxy
 
 import (
+	"crypto"
 	"crypto/rsa"
 
 	"github.com/wxproxy/wxproxy/internal/secret"
@@ -30,9 +31,15 @@ type Merchant struct {
 	Signer func() *signer.Signer
 	// APIv3Keys open notifies: the current one first, then the previous.
 	APIv3Keys func() []secret.Value
-	// PreferredSerial names the platform key that WeChat Pay shall sign
-	// answers with; empty while none is known.
-	PreferredSerial func() string
+	// APIv2Key makes the HMAC signatures of pay score and coupons; zero where
+	// none is configured.
+	APIv2Key func() secret.Value
+	// Decrypter opens what WeChat Pay encrypted to the merchant's certificate;
+	// nil where the private key cannot, as in Vault's Transit.
+	Decrypter func() crypto.Decrypter
+	// Preferred is the platform key that WeChat Pay shall sign answers with,
+	// and that sensitive fields are encrypted with; false while none is known.
+	Preferred func() (serial string, key *rsa.PublicKey, ok bool)
 	// Find returns the trusted platform key of a serial number, without waiting.
 	Find func(serial string) (*rsa.PublicKey, bool)
 	// AnswerKeys and NotifyKeys look a serial number up and may refresh for

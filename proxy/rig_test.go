@@ -2,6 +2,7 @@ package proxy_test
 
 import (
 	"context"
+	"crypto"
 	"crypto/rsa"
 	"io"
 	"net/http"
@@ -76,11 +77,13 @@ func newMerchant(t testing.TB, name, mchid, serial string, key *rsa.PrivateKey, 
 	}
 	return &proxy.Merchant{
 		Name: name, MchID: mchid,
-		Signer:          func() *signer.Signer { return s },
-		APIv3Keys:       func() []secret.Value { return values },
-		PreferredSerial: func() string { return platformSerial },
-		Find:            k.find,
-		AnswerKeys:      k, NotifyKeys: k,
+		Signer:     func() *signer.Signer { return s },
+		APIv3Keys:  func() []secret.Value { return values },
+		Preferred:  func() (string, *rsa.PublicKey, bool) { return platformSerial, &keys().platform.PublicKey, true },
+		Decrypter:  func() crypto.Decrypter { return key },
+		APIv2Key:   func() secret.Value { return secret.Value{} },
+		Find:       k.find,
+		AnswerKeys: k, NotifyKeys: k,
 	}
 }
 

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto"
 	"crypto/rsa"
 	"fmt"
 	"log/slog"
@@ -113,9 +114,18 @@ func (a *account) pinned() (string, *rsa.PublicKey) {
 	return "", nil
 }
 
-func (a *account) preferredSerial() string {
-	serial, _, _ := a.cache.Preferred()
-	return serial
+func (a *account) apiv2Key() secret.Value {
+	if m := a.material(); m != nil {
+		return m.APIv2Key
+	}
+	return secret.Value{}
+}
+
+func (a *account) decrypter() crypto.Decrypter {
+	if m := a.material(); m != nil {
+		return m.Decrypter
+	}
+	return nil
 }
 
 // fetch downloads the list of platform certificates in the merchant's name.
@@ -137,7 +147,8 @@ func (a *account) fetch(up *proxy.Upstream) func(context.Context) (*http.Respons
 func (a *account) proxied() *proxy.Merchant {
 	return &proxy.Merchant{
 		Name: a.Name(), MchID: a.Current().MchID,
-		Signer: a.signer, APIv3Keys: a.apiv3Keys, PreferredSerial: a.preferredSerial, Find: a.cache.Find,
+		Signer: a.signer, APIv3Keys: a.apiv3Keys, APIv2Key: a.apiv2Key, Decrypter: a.decrypter,
+		Preferred: a.cache.Preferred, Find: a.cache.Find,
 		AnswerKeys: a.cache.For(certcache.Outbound), NotifyKeys: a.cache.For(certcache.Notify),
 	}
 }

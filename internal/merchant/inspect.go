@@ -136,4 +136,5 @@ func (i *inspection) sign() {
 		return
 	}
 	i.m.Signer = s
+	i.m.Decrypter, _ = i.key.(crypto.Decrypter)
 }

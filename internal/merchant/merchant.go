@@ -52,6 +52,9 @@ type Material struct {
 	Signer    *signer.Signer
 	APIv3Keys []secret.Value // the current one first, then the previous
 	APIv2Key  secret.Value   // zero when there is none
+	// Decrypter is the private key, nil when it stays in Vault, which cannot
+	// open what WeChat Pay encrypts (OAEP with SHA-1).
+	Decrypter crypto.Decrypter
 
 	PinnedSerial string         // ID of the WeChat Pay public key, empty when there is none
 	Pinned       *rsa.PublicKey // nil when there is none

@@ -1,0 +1,35 @@
+package proxy
+
+import (
+	"net/http"
+
+	"github.com/wxproxy/wxproxy/internal/wire"
+)
+
+// draft is the app's request on its way to becoming the one that is signed.
+type draft struct {
+	header http.Header // what goes to WeChat Pay, Authorization aside
+	target wire.Target
+	body   []byte // as it is sent
+	signed []byte // the text that is signed: body, or the meta part of an upload
+}
+
+// prepare checks and changes a draft, one step after the other. After it
+// nothing touches the request but the signer.
+func (o *Outbound) prepare(x *exchange, d *draft) *failure {
+	for _, step := range []func(*exchange, *draft) *failure{inspectBody, askForKey} {
+		if f := step(x, d); f != nil {
+			return f
+		}
+	}
+	return nil
+}
+
+// askForKey tells WeChat Pay which platform key to sign the answer with, unless
+// the caller or an earlier step has named one.
+func askForKey(x *exchange, d *draft) *failure {
+	if serial, _, ok := x.merchant.Preferred(); ok && d.header.Get(wire.HeaderSerial) == "" {
+		d.header.Set(wire.HeaderSerial, serial)
+	}
+	return nil
+}

@@ -2,8 +2,9 @@ package jsonedit
 
 import (
 	"bytes"
-	"encoding/json"
 	"slices"
+
+	"github.com/go-json-experiment/json/jsontext"
 )
 
 // Edit puts New in place of the bytes from Start to End. Start == End inserts.
@@ -52,17 +53,15 @@ func Member(object Match, name, value string) (e Edit, ok bool) {
 // Quote writes a text as a JSON string. It escapes no more than JSON wants, so
 // that a URL stays readable.
 func Quote(s string) []byte {
-	var b bytes.Buffer
-	e := json.NewEncoder(&b)
-	e.SetEscapeHTML(false)
-	_ = e.Encode(s) // a string always can be
-	return bytes.TrimSuffix(b.Bytes(), []byte("\n"))
+	b, _ := jsontext.AppendQuote(nil, s) // what is not UTF-8 becomes U+FFFD, which is the only error
+	return b
 }
 
 // Unquote reads a JSON string; ok is false for any other value.
 func Unquote(raw []byte) (s string, ok bool) {
-	if len(raw) == 0 || raw[0] != '"' || json.Unmarshal(raw, &s) != nil {
+	if len(raw) == 0 || raw[0] != '"' {
 		return "", false
 	}
-	return s, true
+	text, err := jsontext.AppendUnquote(nil, raw)
+	return string(text), err == nil
 }

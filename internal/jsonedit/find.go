@@ -196,11 +196,12 @@ func (w *walk) array(at *Paths) error {
 		next = at.elements
 	}
 	for {
-		switch w.decoder.PeekKind() {
-		case jsontext.KindEndArray:
+		kind := w.decoder.PeekKind()
+		if kind == jsontext.KindEndArray {
 			_, err := w.decoder.ReadToken()
 			return syntax(err)
-		case jsontext.KindInvalid:
+		}
+		if kind == jsontext.KindInvalid {
 			return ErrSyntax
 		}
 		if err := w.value(next, ""); err != nil {

@@ -138,3 +138,26 @@ func FuzzFind(f *testing.F) {
 		}
 	})
 }
+
+func TestQuote(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]string{"": `""`, "a\"\\\n": `"a\"\\\n"`, "张三": `"张三"`, "a&b<>": `"a&b<>"`, "\x00": `"\u0000"`, "\xff": `"` + "\ufffd" + `"`} {
+		if got := jsonedit.Quote(text); string(got) != want {
+			t.Errorf("%q: got %s, want %s", text, got, want)
+		}
+	}
+}
+
+func TestUnquote(t *testing.T) {
+	t.Parallel()
+	for raw, want := range map[string]string{`"a"`: "a", `"\u5f20\/\n"`: "张/\n", `""`: ""} {
+		if got, ok := jsonedit.Unquote([]byte(raw)); !ok || got != want {
+			t.Errorf("%s: got %q, %v", raw, got, ok)
+		}
+	}
+	for _, raw := range []string{``, `1`, `null`, `"a`, `{"a":1}`, `"\x"`} {
+		if got, ok := jsonedit.Unquote([]byte(raw)); ok {
+			t.Errorf("%s: got %q", raw, got)
+		}
+	}
+}

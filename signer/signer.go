@@ -41,6 +41,7 @@ type Credential struct {
 type Signer struct {
 	credential Credential
 	now        func() time.Time
+	nonce      func() string
 }
 
 // A Signer can be plugged into the official Go SDK.
@@ -68,7 +69,7 @@ func New(c Credential, now func() time.Time) (*Signer, error) {
 	if now == nil {
 		now = time.Now
 	}
-	return &Signer{credential: c, now: now}, nil
+	return &Signer{credential: c, now: now, nonce: newNonce}, nil
 }
 
 // MchID is the merchant that the signer signs for.
@@ -89,7 +90,7 @@ func (s *Signer) Authorization(method, target string, body []byte) (string, erro
 	if !isMethod(method) || !isTarget(target) {
 		return "", fmt.Errorf("%w: method or target cannot stand in a request line", ErrSigning)
 	}
-	timestamp, nonce := wire.FormatTimestamp(s.now().Unix()), newNonce()
+	timestamp, nonce := wire.FormatTimestamp(s.now().Unix()), s.nonce()
 	signature, err := s.sign(wire.RequestMessage(method, target, timestamp, nonce, body))
 	if err != nil {
 		return "", err
@@ -101,7 +102,7 @@ func (s *Signer) Authorization(method, target string, body []byte) (string, erro
 // the few event families whose answer WeChat Pay wants signed: the message has
 // the three lines of an answer, the header the form of a request's.
 func (s *Signer) AnswerAuthorization(body []byte) (string, error) {
-	timestamp, nonce := wire.FormatTimestamp(s.now().Unix()), newNonce()
+	timestamp, nonce := wire.FormatTimestamp(s.now().Unix()), s.nonce()
 	signature, err := s.sign(wire.ResponseMessage(timestamp, nonce, body))
 	if err != nil {
 		return "", err

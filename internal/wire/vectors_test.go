@@ -21,14 +21,14 @@ func TestEveryVectorHasATest(t *testing.T) {
 	t.Parallel()
 	want := map[string]int{
 		"request-sign":      2, // here and in signer
-		"client-sign":       1, // signer
+		"client-sign":       1, // here and in signer
 		"raw-sign":          1, // signer
 		"notify":            1, // verifier
 		"aes-gcm-decrypt":   3, // here
 		"sm4-gcm-decrypt":   1, // here: refused
 		"sm2-verify":        1, // verifier: refused
-		"oaep-sha1-decrypt": 1, // skipped below
-		"v2-sign":           1, // skipped below
+		"oaep-sha1-decrypt": 1, // here
+		"v2-sign":           1, // here
 	}
 	got := map[string]int{}
 	for _, v := range vectors.All(t) {
@@ -39,18 +39,6 @@ func TestEveryVectorHasATest(t *testing.T) {
 	}
 	if !maps.Equal(got, want) {
 		t.Errorf("kinds %v, want %v", got, want)
-	}
-}
-
-func TestVectorsOfLaterFeatures(t *testing.T) {
-	t.Parallel()
-	for kind, why := range map[string]string{
-		"oaep-sha1-decrypt": "no code decrypts sensitive fields yet",
-		"v2-sign":           "no code makes APIv2 signatures yet",
-	} {
-		for _, v := range vectors.OfKind(t, kind, 1) {
-			t.Run(v.Name, func(t *testing.T) { t.Skip(why) })
-		}
 	}
 }
 

@@ -35,6 +35,8 @@ type Vector struct {
 	AAD        string   `json:"aad"`
 	Ciphertext string   `json:"ciphertext"`
 	Plaintext  string   `json:"plaintext"`
+	String     string   `json:"string"`
+	HMAC       string   `json:"hmac_sha256"`
 }
 
 // Dir is a folder of vectors.

@@ -1,6 +1,7 @@
 package signer
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"strings"
@@ -35,7 +36,7 @@ func (s *Signer) Client(appID string, lines ...string) (ClientSignature, error) 
 		}
 	}
 	timestamp, nonce := wire.FormatTimestamp(s.now().Unix()), s.nonce()
-	signature, err := s.sign(wire.ClientMessage(appID, timestamp, nonce, lines...))
+	signature, err := s.sign(context.Background(), wire.ClientMessage(appID, timestamp, nonce, lines...))
 	if err != nil {
 		return ClientSignature{}, err
 	}

@@ -15,6 +15,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"io"
 	"strings"
 	"time"
 
@@ -33,7 +34,7 @@ const minKeyBits = 2048
 type Credential struct {
 	MchID  string        // the merchant, as in the mchid field
 	Serial string        // of the merchant's API certificate, hexadecimal
-	Key    crypto.Signer // RSA, 2048 bits or more; it may live elsewhere
+	Key    crypto.Signer // RSA, 2048 bits or more; with a method SignContext, one that lives elsewhere
 }
 
 // Signer signs for one merchant with one key. It is safe for concurrent use
@@ -87,11 +88,16 @@ func (s *Signer) Public() crypto.PublicKey { return s.credential.Key.Public() }
 // time and never the caller's, and method and target are one line each, so that
 // nobody can have a message of his own choice signed.
 func (s *Signer) Authorization(method, target string, body []byte) (string, error) {
+	return s.authorize(context.Background(), method, target, body)
+}
+
+// authorize is Authorization for a key that may have to be waited for.
+func (s *Signer) authorize(ctx context.Context, method, target string, body []byte) (string, error) {
 	if !isMethod(method) || !isTarget(target) {
 		return "", fmt.Errorf("%w: method or target cannot stand in a request line", ErrSigning)
 	}
 	timestamp, nonce := wire.FormatTimestamp(s.now().Unix()), s.nonce()
-	signature, err := s.sign(wire.RequestMessage(method, target, timestamp, nonce, body))
+	signature, err := s.sign(ctx, wire.RequestMessage(method, target, timestamp, nonce, body))
 	if err != nil {
 		return "", err
 	}
@@ -103,7 +109,7 @@ func (s *Signer) Authorization(method, target string, body []byte) (string, erro
 // the three lines of an answer, the header the form of a request's.
 func (s *Signer) AnswerAuthorization(body []byte) (string, error) {
 	timestamp, nonce := wire.FormatTimestamp(s.now().Unix()), s.nonce()
-	signature, err := s.sign(wire.ResponseMessage(timestamp, nonce, body))
+	signature, err := s.sign(context.Background(), wire.ResponseMessage(timestamp, nonce, body))
 	if err != nil {
 		return "", err
 	}
@@ -111,8 +117,8 @@ func (s *Signer) AnswerAuthorization(body []byte) (string, error) {
 }
 
 // Sign implements the official SDK's auth.Signer.
-func (s *Signer) Sign(_ context.Context, message string) (*auth.SignatureResult, error) {
-	signature, err := s.sign([]byte(message))
+func (s *Signer) Sign(ctx context.Context, message string) (*auth.SignatureResult, error) {
+	signature, err := s.sign(ctx, []byte(message))
 	if err != nil {
 		return nil, err
 	}
@@ -131,10 +137,22 @@ func (s *Signer) authorization(timestamp, nonce, signature string) wire.Authoriz
 	}
 }
 
-// sign is RSASSA-PKCS1-v1_5 over SHA-256, the only algorithm of the scheme.
-func (s *Signer) sign(message []byte) (string, error) {
+// remote is a key that lives elsewhere, so that signing can take time.
+type remote interface {
+	SignContext(ctx context.Context, rand io.Reader, digest []byte, opts crypto.SignerOpts) ([]byte, error)
+}
+
+// sign is RSASSA-PKCS1-v1_5 over SHA-256, the only algorithm of the scheme. A
+// remote key is waited for as long as ctx allows.
+func (s *Signer) sign(ctx context.Context, message []byte) (string, error) {
 	digest := sha256.Sum256(message)
-	signature, err := s.credential.Key.Sign(rand.Reader, digest[:], crypto.SHA256)
+	var signature []byte
+	var err error
+	if key, ok := s.credential.Key.(remote); ok {
+		signature, err = key.SignContext(ctx, rand.Reader, digest[:], crypto.SHA256)
+	} else {
+		signature, err = s.credential.Key.Sign(rand.Reader, digest[:], crypto.SHA256)
+	}
 	if err != nil {
 		return "", fmt.Errorf("%w for merchant %s: %w", ErrSigning, s.credential.MchID, err)
 	}

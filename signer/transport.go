@@ -50,7 +50,7 @@ func (t *Transport) RoundTrip(r *http.Request) (*http.Response, error) {
 		closeBody(r)
 		return nil, fmt.Errorf("%w: request has no URL", ErrSigning)
 	}
-	authorization, err := o.signer.Authorization(method, r.URL.RequestURI(), o.body)
+	authorization, err := o.signer.authorize(r.Context(), method, r.URL.RequestURI(), o.body)
 	if err != nil {
 		closeBody(r)
 		return nil, fmt.Errorf("authorising: %w", err)

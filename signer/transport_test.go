@@ -1,6 +1,9 @@
 package signer_test
 
 import (
+	"context"
+	"crypto"
+	"crypto/rsa"
 	"errors"
 	"fmt"
 	"io"
@@ -211,4 +214,54 @@ func TestTransportConcurrently(t *testing.T) {
 		})
 	}
 	wg.Wait()
+}
+
+// remoteKey is a key that lives elsewhere.
+type remoteKey struct {
+	*rsa.PrivateKey
+	asked func(context.Context) error
+}
+
+// SignContext signs unless asked has something against it.
+func (k remoteKey) SignContext(ctx context.Context, rand io.Reader, digest []byte, opts crypto.SignerOpts) ([]byte, error) {
+	if err := k.asked(ctx); err != nil {
+		return nil, err
+	}
+	return k.Sign(rand, digest, opts)
+}
+
+// A key that lives elsewhere is waited for as long as the request may take.
+func TestRemoteKeyGetsTheContextOfTheRequest(t *testing.T) {
+	t.Parallel()
+	key := remoteKey{vectors.PrivateKey(t, keyFile), context.Context.Err}
+	s, err := signer.New(signer.Credential{MchID: mchID, Serial: serial, Key: key}, at1554208460)
+	if err != nil {
+		t.Fatal(err)
+	}
+	address, requests := record(t)
+	transport := &signer.Transport{Base: &http.Transport{DisableKeepAlives: true}}
+	send := func(ctx context.Context) error {
+		r, err := http.NewRequestWithContext(signer.With(ctx, s, nil), http.MethodGet, "http://"+address+"/v3/a", nil)
+		if err != nil {
+			return err
+		}
+		answer, err := transport.RoundTrip(r)
+		if err != nil {
+			return err
+		}
+		return answer.Body.Close()
+	}
+	if err := send(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	got := <-requests
+	a := parse(t, got.authorization[0])
+	if !holds(t, s, a.Signature, wire.RequestMessage(http.MethodGet, "/v3/a", a.Timestamp, a.Nonce, nil)) {
+		t.Error("the signature does not hold")
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := send(ctx); !errors.Is(err, signer.ErrSigning) || !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v", err)
+	}
 }

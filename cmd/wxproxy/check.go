@@ -139,6 +139,9 @@ func (s *sidecar) tryVault(ctx context.Context, offline bool) []check.Trial {
 	tried := &sidecar{cfg: &c, log: s.log, reader: s.reader}
 	err := tried.makeVault(ctx)
 	s.vault, s.reader = tried.vault, tried.reader
+	if err != nil {
+		s.reader.Vault = unusableVault{errors.New("there is no login to Vault; see the line vault")}
+	}
 	return []check.Trial{{
 		Group: check.GroupConfig, Name: "vault", Detail: "logged in at " + c.Vault.Address + " by " + c.Vault.Auth.Method,
 		Fix: "correct vault: in the config, or see to Vault", Try: func(context.Context) error { return err },

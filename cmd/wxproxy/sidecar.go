@@ -10,7 +10,6 @@ import (
 	"net/url"
 	"os"
 	"sync/atomic"
-	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
@@ -136,24 +135,23 @@ func (s *sidecar) makeAccounts(ctx context.Context) error {
 			return fmt.Errorf("state_dir: %w", err)
 		}
 	}
-	var failed error
-	var caches []*certcache.Cache
-	var merchants []*merchant.Merchant
-	for _, c := range s.cfg.Merchants {
-		a, err := newAccount(ctx, c, s.cfg, s.reader, s.upstream, s.log)
-		if err != nil {
-			failed = errors.Join(failed, err)
-			continue
-		}
-		s.accounts = append(s.accounts, a)
-		caches = append(caches, a.cache)
-		merchants = append(merchants, a.Merchant)
-	}
+	accounts := make([]*account, len(s.cfg.Merchants))
+	failed := atOnce(len(accounts), func(i int) (err error) {
+		accounts[i], err = newAccount(ctx, s.cfg.Merchants[i], s.cfg, s.reader, s.upstream, s.log)
+		return err
+	})
 	if failed == nil {
-		failed = distinctMchIDs(s.accounts)
+		failed = distinctMchIDs(accounts)
 	}
 	if failed != nil {
 		return failed
+	}
+	s.accounts = accounts
+	var caches []*certcache.Cache
+	var merchants []*merchant.Merchant
+	for _, a := range accounts {
+		caches = append(caches, a.cache)
+		merchants = append(merchants, a.Merchant)
 	}
 	return errors.Join(
 		s.registry.Register(certcache.NewCollector(caches...)),
@@ -171,43 +169,6 @@ func distinctMchIDs(accounts []*account) error {
 		}
 		seen[mchid] = a.Name()
 	}
-	return nil
-}
-
-// reload loads every key and file anew. What fails keeps its old value, and
-// the error names each.
-func (s *sidecar) reload(ctx context.Context) error {
-	failed := s.reloadAll(ctx)
-	if failed != nil {
-		s.log.Error("reload failed in part; the old keys stay in use", "error", failed)
-		return failed
-	}
-	s.log.Info("keys and files reloaded")
-	return nil
-}
-
-func (s *sidecar) reloadAll(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, 10*time.Second+s.cfg.Vault.Timeout)
-	defer cancel()
-	if s.vault != nil {
-		s.vault.Forget()
-		defer s.vault.Forget() // what was read is in use now, or refused
-	}
-	var failed error
-	for _, a := range s.accounts {
-		failed = errors.Join(failed, a.Reload(ctx))
-	}
-	for _, l := range s.live {
-		failed = errors.Join(failed, l.Reload(ctx, &s.reader))
-	}
-	for _, t := range s.apps {
-		failed = errors.Join(failed, t.reload(ctx, s.reader))
-	}
-	if failed != nil {
-		s.reloads.WithLabelValues("failed").Inc()
-		return failed
-	}
-	s.reloads.WithLabelValues("done").Inc()
 	return nil
 }
 

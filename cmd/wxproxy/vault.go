@@ -2,8 +2,10 @@ package main
 
 import (
 	"context"
+	"crypto"
 	"fmt"
 	"math/rand/v2"
+	"strings"
 	"time"
 
 	"github.com/wxproxy/wxproxy/internal/config"
@@ -61,26 +63,69 @@ func (s *sidecar) pollVault(ctx context.Context) error {
 		if before != "" {
 			wait = min(wait, failedPoll)
 		}
-		t := time.NewTimer(wait*9/10 + rand.N(wait/5+1)) //nolint:gosec // jitter is no secret
+		t := time.NewTimer(varied(wait))
 		select {
 		case <-ctx.Done():
 			t.Stop()
 			return nil
 		case <-t.C:
 		}
-		now := ""
-		if err := s.reloadAll(ctx); err != nil && ctx.Err() == nil {
-			now = err.Error()
+		if err := s.reloadAll(ctx); ctx.Err() == nil { // else it failed because we stop
+			before = s.tellPoll(before, err)
 		}
-		switch now {
-		case before:
-		case "":
-			s.log.Info("secrets can be read again")
-		default:
-			s.log.Error("reading secrets again failed; the last good ones serve", "max_stale", s.cfg.Vault.MaxStale, "error", now)
-		}
-		before = now
 	}
+}
+
+// varied is about d, a tenth more or less, so that many sidecars that started
+// together do not go on asking together.
+func varied(d time.Duration) time.Duration {
+	return d*9/10 + rand.N(d/5+1) //nolint:gosec // jitter is no secret
+}
+
+// tellPoll logs what has changed since the poll before, and returns what to
+// compare the next one with. During an outage the messages differ from time to
+// time; what is wrong does not, and Vault's client has its own line for each
+// kind of it.
+func (s *sidecar) tellPoll(before string, err error) (now string) {
+	if err != nil {
+		if now = err.Error(); s.vault.State().Problem != "" {
+			now = "Vault"
+		}
+	}
+	switch now {
+	case before:
+	case "":
+		s.log.Info("secrets can be read again")
+	default:
+		s.log.Error("reading secrets again failed; the last good ones serve", "max_stale", s.cfg.Vault.MaxStale, "error", brief(err))
+	}
+	return now
+}
+
+// brief is an error that may join those of a thousand merchants, for the log.
+func brief(err error) string {
+	const most = 5
+	lines := strings.Split(err.Error(), "\n")
+	if len(lines) > most {
+		lines = append(lines[:most], fmt.Sprintf("and %d more", len(lines)-most))
+	}
+	return strings.Join(lines, "\n")
+}
+
+// unusableVault answers in the place of a Vault that nothing can be read from,
+// so that this is said of every secret, and found out only once.
+type unusableVault struct{ cause error }
+
+var _ secret.Vault = unusableVault{}
+
+// Field implements secret.Vault.
+func (v unusableVault) Field(_ context.Context, path, field string) (secret.Value, error) {
+	return secret.Value{}, fmt.Errorf("vault:%s#%s was not read: %w", path, field, v.cause)
+}
+
+// Key implements secret.Vault.
+func (v unusableVault) Key(_ context.Context, mount, name string, _ int, _ crypto.PublicKey) (crypto.Signer, error) {
+	return nil, fmt.Errorf("transit:%s/%s was not asked for: %w", mount, name, v.cause)
 }
 
 // inVault reports whether any key of a merchant comes from Vault.

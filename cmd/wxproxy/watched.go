@@ -6,7 +6,7 @@ import (
 )
 
 // watchedFiles lists the files whose change is a reason to reload: those that
-// secrets refer to, and the certificates of apps.
+// secrets refer to, and the certificates of apps and of Vault.
 func watchedFiles(c *config.Config) []string {
 	var files []string
 	add := func(refs ...secret.Ref) {
@@ -29,5 +29,10 @@ func watchedFiles(c *config.Config) []string {
 		}
 	}
 	add(c.Admin.ControlToken)
+	for _, file := range []string{c.Vault.CA, c.Vault.ClientCertificate, c.Vault.ClientKey} {
+		if file != "" {
+			files = append(files, file)
+		}
+	}
 	return files
 }

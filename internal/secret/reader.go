@@ -42,8 +42,8 @@ type Reader struct {
 // Vault is where secrets are kept that the config only refers to. Its errors
 // name path and remedy, and never any content.
 type Vault interface {
-	// Field reads one field of a KV secret.
-	Field(ctx context.Context, mount, path, field string) (Value, error)
+	// Field reads one field of a KV secret. The path begins with the mount.
+	Field(ctx context.Context, path, field string) (Value, error)
 	// Key returns an RSA key that signs inside Vault: the version given, or,
 	// with 0, the one whose public half is like, or the latest if like is nil.
 	Key(ctx context.Context, mount, name string, version int, like crypto.PublicKey) (crypto.Signer, error)
@@ -71,7 +71,7 @@ func (r Reader) Read(ctx context.Context, ref Ref) (Value, error) {
 		if r.Vault == nil {
 			return Value{}, fmt.Errorf("%s %w", ref, ErrNoVault)
 		}
-		return r.Vault.Field(ctx, ref.Mount, ref.Target, ref.Field)
+		return r.Vault.Field(ctx, ref.Target, ref.Field)
 	default:
 		return Value{}, fmt.Errorf("%s cannot be read: the key never leaves Vault", ref)
 	}

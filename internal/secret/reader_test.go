@@ -152,7 +152,7 @@ func TestReadOtherwise(t *testing.T) {
 			t.Errorf("%v was read", ref)
 		}
 	}
-	if _, err := (secret.Reader{}).Read(t.Context(), secret.Ref{Scheme: "vault", Mount: "a", Target: "b", Field: "c"}); !errors.Is(err, secret.ErrNoVault) {
+	if _, err := (secret.Reader{}).Read(t.Context(), secret.Ref{Scheme: "vault", Target: "a/b", Field: "c"}); !errors.Is(err, secret.ErrNoVault) {
 		t.Errorf("got %v", err)
 	}
 	if _, err := (secret.Reader{}).Key(t.Context(), secret.Ref{Scheme: "transit", Mount: "a", Target: "b"}, nil); !errors.Is(err, secret.ErrNoVault) {

@@ -30,8 +30,8 @@ const (
 // Ref means that none was given. A Ref is not secret.
 type Ref struct {
 	Scheme  string // one of the above
-	Target  string // the path, the variable's name, the path below Mount, or the key's name
-	Mount   string // of vault and transit: the secrets engine's mount, one segment
+	Target  string // the path, the variable's name, the path in Vault that begins with the mount, or the key's name
+	Mount   string // of transit: the secrets engine's mount
 	Field   string // of vault: the field
 	Version int    // of transit: the key's version; 0: the one that fits the certificate
 }
@@ -69,18 +69,20 @@ func ParseRef(s string) (Ref, error) {
 	}
 }
 
+// parseVault leaves it to Vault to say where the mount ends and the path
+// begins: mounts may have slashes.
 func parseVault(s string) (Ref, error) {
-	where, field, _ := strings.Cut(s, "#")
-	mount, path, _ := strings.Cut(where, "/")
-	if !vaultName.MatchString(mount) || !vaultPath.MatchString(path) || hasDots(path) || !vaultName.MatchString(field) {
+	path, field, _ := strings.Cut(s, "#")
+	if !vaultPath.MatchString(path) || !strings.Contains(path, "/") || hasDots(path) || !vaultName.MatchString(field) {
 		return Ref{}, fmt.Errorf("%w: vault: needs mount, path and field, as in vault:secret/wechatpay/shop#apiv3_key", ErrBadRef)
 	}
-	return Ref{Scheme: SchemeVault, Mount: mount, Target: path, Field: field}, nil
+	return Ref{Scheme: SchemeVault, Target: path, Field: field}, nil
 }
 
 func parseTransit(s string) (Ref, error) {
 	where, text, pinned := strings.Cut(s, "@")
-	mount, name, _ := strings.Cut(where, "/")
+	end := max(strings.LastIndexByte(where, '/'), 0)
+	mount, name := where[:end], strings.TrimPrefix(where[end:], "/")
 	version := 0
 	if pinned {
 		var err error
@@ -88,7 +90,7 @@ func parseTransit(s string) (Ref, error) {
 			return Ref{}, fmt.Errorf("%w: the version after @ is a number from 1, as in transit:transit/wechatpay-shop@2", ErrBadRef)
 		}
 	}
-	if !vaultName.MatchString(mount) || !vaultName.MatchString(name) || hasDots(mount+"/"+name) {
+	if !vaultPath.MatchString(mount) || !vaultName.MatchString(name) || hasDots(where) {
 		return Ref{}, fmt.Errorf("%w: transit: needs mount and key name, as in transit:transit/wechatpay-shop", ErrBadRef)
 	}
 	return Ref{Scheme: SchemeTransit, Mount: mount, Target: name, Version: version}, nil
@@ -116,7 +118,7 @@ func (r Ref) String() string {
 	case r.IsZero():
 		return ""
 	case r.Scheme == SchemeVault:
-		return r.Scheme + ":" + r.Mount + "/" + r.Target + "#" + r.Field
+		return r.Scheme + ":" + r.Target + "#" + r.Field
 	case r.Scheme == SchemeTransit && r.Version > 0:
 		return r.Scheme + ":" + r.Mount + "/" + r.Target + "@" + strconv.Itoa(r.Version)
 	case r.Scheme == SchemeTransit:

@@ -32,7 +32,8 @@ func TestParseRef(t *testing.T) {
 		{in: "env:", err: secret.ErrBadRef},
 		{in: "env:1" + planted, err: secret.ErrBadRef},
 		{in: "env:$" + planted, err: secret.ErrBadRef},
-		{in: "vault:secret/wechatpay/shop#apiv3_key", want: secret.Ref{Scheme: "vault", Mount: "secret", Target: "wechatpay/shop", Field: "apiv3_key"}},
+		{in: "vault:secret/wechatpay/shop#apiv3_key", want: secret.Ref{Scheme: "vault", Target: "secret/wechatpay/shop", Field: "apiv3_key"}},
+		{in: "vault:../b#" + planted, err: secret.ErrBadRef},
 		{in: "vault:secret/wechatpay/" + planted, err: secret.ErrBadRef},
 		{in: "vault:secret#" + planted, err: secret.ErrBadRef},
 		{in: "vault:secret/a/../b#" + planted, err: secret.ErrBadRef},
@@ -42,7 +43,10 @@ func TestParseRef(t *testing.T) {
 		{in: "transit:transit/wechatpay-shop@12", want: secret.Ref{Scheme: "transit", Mount: "transit", Target: "wechatpay-shop", Version: 12}},
 		{in: "transit:transit/shop@0" + planted, err: secret.ErrBadRef},
 		{in: "transit:transit/shop@01", err: secret.ErrBadRef},
-		{in: "transit:transit/a/" + planted, err: secret.ErrBadRef},
+		{in: "transit:team/transit/shop@12", want: secret.Ref{Scheme: "transit", Mount: "team/transit", Target: "shop", Version: 12}},
+		{in: "transit:transit//" + planted, err: secret.ErrBadRef},
+		{in: "transit:team/../" + planted, err: secret.ErrBadRef},
+		{in: "transit:/" + planted, err: secret.ErrBadRef},
 		{in: "transit:" + planted, err: secret.ErrBadRef},
 	} {
 		t.Run(tt.in, func(t *testing.T) {

@@ -61,35 +61,26 @@ func (a *Auth) check() error {
 
 // Login gets a token. A login that has just been made by somebody else serves.
 func (c *Client) Login(ctx context.Context) error {
-	err := c.loginSince(ctx, time.Now())
-	if !errors.Is(err, context.Canceled) { // that says nothing of Vault
-		c.note("login", err)
-	}
+	err := c.loginSince(ctx, c.now())
+	c.note("login", err)
 	return err
 }
 
-// relogin is for a request that was denied with the token it began with.
-func (c *Client) relogin(ctx context.Context, began time.Time) error {
-	if err := c.loginSince(ctx, began); err != nil {
-		return err
-	}
-	select {
-	case c.lost <- struct{}{}: // Run watches the new token
-	default:
-	}
-	return nil
-}
-
+// loginSince logs in, unless somebody else has since then.
 func (c *Client) loginSince(ctx context.Context, since time.Time) error {
-	c.logins.Lock()
-	defer c.logins.Unlock()
+	select {
+	case c.logins <- struct{}{}:
+		defer func() { <-c.logins }()
+	case <-ctx.Done():
+		return fmt.Errorf("%w: %w", ErrLogin, explain(ctx, ctx.Err()))
+	}
 	c.mu.Lock()
 	fresh := c.loginAt.After(since)
 	c.mu.Unlock()
 	if fresh {
 		return nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, c.timeout)
+	ctx, cancel := c.limit(ctx)
 	defer cancel()
 	answer, err := c.loginBy(ctx)
 	if err != nil { // the old token may still be good: it stays
@@ -99,15 +90,12 @@ func (c *Client) loginSince(ctx context.Context, since time.Time) error {
 	return nil
 }
 
-// set takes over a login, or drops the one there is.
+// set takes over a login.
 func (c *Client) set(login *api.Secret) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.login, c.state.LoggedIn, c.state.Expires = login, login != nil, time.Time{}
-	if login == nil {
-		return
-	}
-	c.loginAt = time.Now()
+	c.login, c.state.LoggedIn, c.state.Expires = login, true, time.Time{}
+	c.loginAt, c.denials.refused = c.now(), nil
 	if login.Auth.LeaseDuration > 0 {
 		c.state.Expires = c.loginAt.Add(time.Duration(login.Auth.LeaseDuration) * time.Second)
 	}
@@ -189,6 +177,7 @@ func (c *Client) plain() (*api.Client, error) {
 		return nil, errors.New("preparing the login")
 	}
 	forgetEnvironment(plain, c.namespace)
+	plain.SetCheckRetry(unprocessed)
 	return plain, nil
 }
 
@@ -222,6 +211,9 @@ func (c *Client) loginToken(ctx context.Context, token string) (*api.Secret, err
 	answer, err := plain.Auth().Token().LookupSelfWithContext(ctx)
 	if err != nil {
 		return nil, explain(ctx, err)
+	}
+	if answer == nil {
+		return nil, ErrAnswer
 	}
 	ttl, err := answer.TokenTTL()
 	if err != nil {

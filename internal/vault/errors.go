@@ -2,6 +2,7 @@ package vault
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -29,12 +30,16 @@ var (
 	ErrLogin = errors.New("login to Vault failed")
 	// ErrNotFound: there is nothing at the path.
 	ErrNotFound = errors.New("there is nothing at this path in Vault")
-	// ErrDeleted: the newest version of the secret was deleted or destroyed.
+	// ErrDeleted: the newest version of the secret was deleted, and can be had back.
 	ErrDeleted = errors.New("the newest version of this secret was deleted")
+	// ErrDestroyed: the newest version of the secret is gone for good.
+	ErrDestroyed = errors.New("the newest version of this secret was destroyed")
 	// ErrNoField: the secret has no such field.
 	ErrNoField = errors.New("the secret has no such field")
 	// ErrField: the field is not a text.
 	ErrField = errors.New("the field is not a text")
+	// ErrNotKV: the mount holds no secrets to read.
+	ErrNotKV = errors.New("a vault: reference needs a mount of type kv")
 	// ErrKeyType: the key is not RSA of at least 2048 bits.
 	ErrKeyType = errors.New("the key is not RSA of 2048 bits or more")
 	// ErrVersion: the key has no such version, or none that fits.
@@ -45,8 +50,21 @@ var (
 	ErrBroken = errors.New("Vault failed repeatedly; waiting a moment before the next try")
 )
 
-// errRedirect: Vault sends us elsewhere, as a node in standby does.
-var errRedirect = errors.New("redirected")
+var (
+	// ErrAnswer: what answers does not speak as Vault does.
+	ErrAnswer = errors.New("what answers at vault.address is not Vault, or something between us changes its answers")
+	// ErrBusy: all connections are in use by other signatures.
+	ErrBusy = errors.New("no connection to Vault became free in time; allow more with vault.connections")
+
+	// errGaveUp: the caller has no time left; that says nothing of Vault.
+	errGaveUp = errors.New("no time was left to wait for Vault")
+	// errRedirect: Vault sends us elsewhere, as a node in standby does.
+	errRedirect = errors.New("redirected")
+	errTooLarge = errors.New("the answer is too large")
+)
+
+// gaveUp reports whether it was the caller who ended a request.
+func gaveUp(err error) bool { return errors.Is(err, errGaveUp) || errors.Is(err, context.Canceled) }
 
 // explain turns an error of vault/api into one of ours. Texts of Vault are not
 // repeated: they are outside words, and can hold paths of other tenants.
@@ -57,10 +75,14 @@ func explain(ctx context.Context, err error) error {
 		return nil
 	case errors.Is(ctx.Err(), context.Canceled):
 		return ctx.Err()
+	case ctx.Err() != nil && !errors.Is(context.Cause(ctx), ErrTimeout):
+		return errGaveUp
 	case errors.Is(err, errRedirect):
 		return fmt.Errorf("%w: it redirects to another address, as a node in standby does; give the address of the active one, or of the load balancer", ErrUnavailable)
 	case !ok && (ctx.Err() != nil || errors.Is(err, context.DeadlineExceeded)):
 		return ErrTimeout
+	case !ok && notVault(err):
+		return ErrAnswer
 	case !ok:
 		return fmt.Errorf("%w: %s", ErrUnreachable, networkReason(err))
 	}
@@ -80,6 +102,16 @@ func explain(ctx context.Context, err error) error {
 	}
 }
 
+// notVault reports whether there was an answer, of another kind.
+func notVault(err error) bool {
+	if errors.Is(err, errTooLarge) {
+		return true
+	}
+	_, syntax := errors.AsType[*json.SyntaxError](err)
+	_, kind := errors.AsType[*json.UnmarshalTypeError](err)
+	return syntax || kind
+}
+
 // sealed reads Vault's own words, which are all that tells a sealed Vault from
 // one in standby in the answer to an ordinary request.
 func sealed(words []string) bool {
@@ -97,17 +129,16 @@ func networkReason(err error) string {
 	for next := errors.Unwrap(err); next != nil; next = errors.Unwrap(err) {
 		err = next
 	}
-	s := err.Error()
-	if len(s) > 128 {
-		s = s[:128]
-	}
-	return s
+	return clip(err.Error())
 }
+
+// clip shortens outside words for messages.
+func clip(s string) string { return s[:min(len(s), 128)] }
 
 // outage reports whether an error is Vault's state rather than its answer:
 // these are worth waiting for, and open the breaker.
 func outage(err error) bool {
-	for _, e := range []error{ErrUnreachable, ErrTimeout, ErrSealed, ErrUnavailable, ErrRateLimited} {
+	for _, e := range []error{ErrUnreachable, ErrTimeout, ErrSealed, ErrUnavailable, ErrRateLimited, ErrAnswer} {
 		if errors.Is(err, e) {
 			return true
 		}

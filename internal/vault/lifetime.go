@@ -20,10 +20,14 @@ const (
 func (c *Client) Run(ctx context.Context) error {
 	wait := firstRetry
 	for ctx.Err() == nil {
+		select {
+		case <-c.lost: // of what is looked at now
+		default:
+		}
 		c.mu.Lock()
-		login := c.login
+		login, refused := c.login, c.denials.refused != nil
 		c.mu.Unlock()
-		if login != nil {
+		if login != nil && !refused {
 			wait = firstRetry
 			c.watch(ctx, login)
 			c.drop(login)

@@ -1,6 +1,7 @@
 package vault
 
 import (
+	"context"
 	"errors"
 	"time"
 
@@ -77,7 +78,7 @@ func outcomeOf(err error) string {
 	}{
 		{nil, "success"}, {ErrSealed, "sealed"}, {ErrUnreachable, "unreachable"}, {ErrTimeout, "timeout"},
 		{ErrRateLimited, "rate_limited"}, {ErrUnavailable, "unavailable"}, {ErrDenied, "denied"}, {ErrNotFound, "not_found"},
-		{ErrRefused, "refused"},
+		{ErrRefused, "refused"}, {ErrAnswer, "not_vault"}, {ErrBusy, "busy"}, {errGaveUp, "gave_up"}, {context.Canceled, "gave_up"},
 	} {
 		if errors.Is(err, row.err) {
 			return row.name

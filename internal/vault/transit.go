@@ -23,21 +23,7 @@ import (
 	"github.com/wxproxy/wxproxy/internal/secret"
 )
 
-const (
-	minKeyBits = 2048
-	// breakerFailures in a row open the breaker for breakerPause: a Vault that
-	// is down then costs a call no waiting.
-	breakerFailures = 5
-	breakerPause    = 2 * time.Second
-)
-
-func newBreaker() *gobreaker.CircuitBreaker[string] {
-	return gobreaker.NewCircuitBreaker[string](gobreaker.Settings{
-		Name: "vault", Timeout: breakerPause,
-		ReadyToTrip:  func(n gobreaker.Counts) bool { return n.ConsecutiveFailures >= breakerFailures },
-		IsSuccessful: func(err error) bool { return !outage(err) },
-	})
-}
+const minKeyBits = 2048
 
 // key is one version of an RSA key in Transit. It signs there; the version is
 // pinned, so that a rotation in Vault never signs with a key that WeChat Pay
@@ -54,16 +40,14 @@ var _ crypto.Signer = (*key)(nil)
 // Key implements secret.Vault.
 func (c *Client) Key(ctx context.Context, mount, name string, version int, like crypto.PublicKey) (crypto.Signer, error) {
 	where, ref := mount+"/keys/"+name, secret.Ref{Scheme: secret.SchemeTransit, Mount: mount, Target: name, Version: version}
-	answer, err := c.request(ctx, "transit_read", func(ctx context.Context) (*api.Secret, error) {
-		return c.api.Logical().ReadWithContext(ctx, where)
-	})
+	answer, err := c.ask(ctx, c.read("transit_read", where))
 	switch {
 	case errors.Is(err, ErrDenied) && !errors.Is(err, ErrLogin):
 		return nil, fmt.Errorf("%s: %w; %s", ref, err, policyFor(where, "read"))
 	case err != nil:
 		return nil, fmt.Errorf("%s: %w", ref, err)
 	case answer == nil:
-		return nil, fmt.Errorf("%s: %w (%s)", ref, ErrNotFound, where)
+		return nil, fmt.Errorf("%s: %w (%s); import the merchant's key there, or correct mount and name", ref, ErrNotFound, where)
 	}
 	versions, err := publicKeys(answer.Data)
 	if err != nil {
@@ -125,41 +109,55 @@ func choose(versions map[int]*rsa.PublicKey, version int, like crypto.PublicKey)
 // Public implements crypto.Signer.
 func (k *key) Public() crypto.PublicKey { return k.public }
 
-// Sign implements crypto.Signer: PKCS#1 v1.5 over a SHA-256 digest, the one
-// thing that WeChat Pay wants. It waits for at most the timeout.
-func (k *key) Sign(_ io.Reader, digest []byte, opts crypto.SignerOpts) ([]byte, error) {
+// Sign implements crypto.Signer; see SignContext.
+func (k *key) Sign(rand io.Reader, digest []byte, opts crypto.SignerOpts) ([]byte, error) {
+	return k.SignContext(context.Background(), rand, digest, opts)
+}
+
+// SignContext signs with PKCS#1 v1.5 over a SHA-256 digest, the one thing that
+// WeChat Pay wants. It waits for at most the timeout, and no longer than ctx.
+func (k *key) SignContext(ctx context.Context, _ io.Reader, digest []byte, opts crypto.SignerOpts) ([]byte, error) {
 	if _, pss := opts.(*rsa.PSSOptions); pss || opts.HashFunc() != crypto.SHA256 || len(digest) != sha256.Size {
 		return nil, errors.New("a key in Transit signs SHA-256 digests with PKCS#1 v1.5 only")
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), k.client.timeout)
+	ctx, cancel := k.client.limit(ctx)
 	defer cancel()
 	began := time.Now()
-	text, err := k.client.breaker.Execute(func() (string, error) { return k.ask(ctx, digest) })
+	text, err := k.ask(ctx, digest)
 	k.client.metrics.signed(time.Since(began), err)
-	if errors.Is(err, gobreaker.ErrOpenState) || errors.Is(err, gobreaker.ErrTooManyRequests) {
-		return nil, fmt.Errorf("transit:%s/%s: %w", k.mount, k.name, ErrBroken)
-	}
 	if err != nil {
 		return nil, fmt.Errorf("transit:%s/%s: %w", k.mount, k.name, err)
 	}
 	return k.check(text, digest)
 }
 
-// ask lets Vault sign; only so many at one time, the others wait.
+// ask lets Vault sign; only so many at one time, the others wait. What they
+// wait for each other says nothing of Vault, so the breaker does not see it.
 func (k *key) ask(ctx context.Context, digest []byte) (string, error) {
+	if k.client.signing.State() == gobreaker.StateOpen {
+		return "", k.client.broken(gobreaker.ErrOpenState)
+	}
 	select {
 	case k.client.slots <- struct{}{}:
 		defer func() { <-k.client.slots }()
 	case <-ctx.Done():
-		return "", ErrTimeout
+		if err := explain(ctx, ctx.Err()); gaveUp(err) {
+			return "", err
+		}
+		return "", ErrBusy
 	}
+	text, err := k.client.signing.Execute(func() (string, error) { return k.request(ctx, digest) })
+	return text, k.client.broken(err)
+}
+
+func (k *key) request(ctx context.Context, digest []byte) (string, error) {
 	where := k.mount + "/sign/" + k.name + "/sha2-256"
-	answer, err := k.client.request(ctx, "transit_sign", func(ctx context.Context) (*api.Secret, error) {
+	answer, err := k.client.request(ctx, call{"transit_sign", where, func(ctx context.Context) (*api.Secret, error) {
 		return k.client.api.Logical().WriteWithContext(ctx, where, map[string]any{
 			"input": base64.StdEncoding.EncodeToString(digest), "prehashed": true,
 			"signature_algorithm": "pkcs1v15", "key_version": json.Number(strconv.Itoa(k.version)),
 		})
-	})
+	}})
 	switch {
 	case errors.Is(err, ErrDenied) && !errors.Is(err, ErrLogin):
 		return "", fmt.Errorf("%w; %s", err, policyFor(where, "update"))

@@ -1,0 +1,73 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+)
+
+// reload loads every key and file anew, and mends the login to Vault. What
+// fails keeps its old value, and the error names each.
+func (s *sidecar) reload(ctx context.Context) error {
+	var failed error
+	if s.vault != nil {
+		failed = s.vault.Reload(ctx)
+	}
+	failed = errors.Join(failed, s.reloadAll(ctx))
+	if failed != nil {
+		s.log.Error("reload failed in part; the old keys stay in use", "error", brief(failed))
+		return failed
+	}
+	s.log.Info("keys and files reloaded")
+	return nil
+}
+
+// reloadBudget is the time of one merchant, besides that of a request to Vault.
+const reloadBudget = 10 * time.Second
+
+// reloadAll gives each merchant a time of its own, so that a slow Vault does
+// not cost the last of many their keys.
+func (s *sidecar) reloadAll(ctx context.Context) error {
+	if s.vault != nil {
+		s.vault.Forget()
+		defer s.vault.Forget() // what was read is in use now, or refused
+	}
+	bounded := func(reload func(context.Context) error) error {
+		ctx, cancel := context.WithTimeout(ctx, reloadBudget+s.cfg.Vault.Timeout)
+		defer cancel()
+		return reload(ctx)
+	}
+	failed := atOnce(len(s.accounts), func(i int) error { return bounded(s.accounts[i].Reload) })
+	for _, l := range s.live {
+		failed = errors.Join(failed, bounded(func(ctx context.Context) error { return l.Reload(ctx, &s.reader) }))
+	}
+	for _, t := range s.apps {
+		failed = errors.Join(failed, bounded(func(ctx context.Context) error { return t.reload(ctx, s.reader) }))
+	}
+	if failed != nil {
+		s.reloads.WithLabelValues("failed").Inc()
+		return failed
+	}
+	s.reloads.WithLabelValues("done").Inc()
+	return nil
+}
+
+// loaders is how many merchants are loaded at one time.
+const loaders = 8
+
+// atOnce does n things, some at one time, and joins what failed in their order.
+func atOnce(n int, do func(i int) error) error {
+	failed := make([]error, n)
+	var all errgroup.Group
+	all.SetLimit(loaders)
+	for i := range n {
+		all.Go(func() error {
+			failed[i] = do(i)
+			return nil
+		})
+	}
+	_ = all.Wait() // failed has the errors
+	return errors.Join(failed...)
+}

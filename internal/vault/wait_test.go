@@ -1,0 +1,122 @@
+package vault_test
+
+import (
+	"context"
+	"crypto"
+	"crypto/rand"
+	"errors"
+	"io"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/wxproxy/wxproxy/internal/vault"
+)
+
+// remote is what the signer takes a key from Vault for.
+type remote interface {
+	SignContext(ctx context.Context, rand io.Reader, digest []byte, opts crypto.SignerOpts) ([]byte, error)
+}
+
+// A caller who has no time left waits no longer, and that says nothing of
+// Vault: no breaker opens, nothing is logged.
+func TestSignWaitsNoLongerThanItsCaller(t *testing.T) {
+	t.Parallel()
+	f := newTransit(t)
+	c := loggedIn(t, f, nil)
+	key, ok := c.key(t, 1, nil).(remote)
+	if !ok {
+		t.Fatal("the key takes no context")
+	}
+	hold := make(chan struct{})
+	defer close(hold)
+	f.on(signPath, func(http.ResponseWriter, *http.Request) { <-hold })
+	for range 2 * breakerFailures {
+		ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
+		_, err := key.SignContext(ctx, rand.Reader, digest(), crypto.SHA256)
+		cancel()
+		if err == nil || errors.Is(err, vault.ErrTimeout) || errors.Is(err, vault.ErrBroken) {
+			t.Fatalf("got %v", err)
+		}
+	}
+	if s := c.State(); s.Breaker != "closed" || s.Problem != "" || c.log.String() != "" {
+		t.Errorf("state %+v, log %s", s, &c.log)
+	}
+}
+
+// Who waits for the others learns that, and no breaker opens by it.
+func TestWaitingForAConnectionOpensNoBreaker(t *testing.T) {
+	t.Parallel()
+	f := newTransit(t)
+	c := loggedIn(t, f, func(o *vault.Options) { o.Conns, o.Timeout = 1, 2*time.Second })
+	key := c.key(t, 1, nil)
+	reached, hold := make(chan struct{}), make(chan struct{})
+	var once sync.Once
+	f.on(signPath, func(w http.ResponseWriter, r *http.Request) {
+		once.Do(func() { close(reached) })
+		<-hold
+	})
+	var all sync.WaitGroup
+	all.Go(func() {
+		if _, err := key.Sign(rand.Reader, digest(), crypto.SHA256); !errors.Is(err, vault.ErrTimeout) {
+			t.Errorf("the one that Vault let wait: %v", err)
+		}
+	})
+	<-reached
+	var busy, timeout int
+	var mu sync.Mutex
+	for range breakerFailures {
+		all.Go(func() {
+			_, err := key.Sign(rand.Reader, digest(), crypto.SHA256)
+			mu.Lock()
+			defer mu.Unlock()
+			switch {
+			case errors.Is(err, vault.ErrBusy):
+				busy++
+			case errors.Is(err, vault.ErrTimeout): // got the place at the last moment
+				timeout++
+			default:
+				t.Errorf("got %v", err)
+			}
+		})
+	}
+	all.Wait()
+	close(hold)
+	if busy == 0 || busy+timeout != breakerFailures || c.State().Breaker != "closed" {
+		t.Errorf("%d were told that all is busy, %d had to wait for Vault; breaker %s", busy, timeout, c.State().Breaker)
+	}
+}
+
+const breakerFailures = 5 // as in the client
+
+// A Vault that fails again and again is left alone for a moment, and the
+// message still says what is wrong with it.
+func TestBreakers(t *testing.T) {
+	t.Parallel()
+	f := newTransit(t)
+	c := loggedIn(t, f, nil)
+	key := c.key(t, 1, nil)
+	sealed := status(http.StatusServiceUnavailable, "Vault is sealed")
+	f.on(signPath, sealed)
+	f.on(mountPath, sealed)
+	for what, do := range map[string]func() error{
+		signPath:  func() error { _, err := key.Sign(rand.Reader, digest(), crypto.SHA256); return err },
+		mountPath: func() error { return c.field(t) },
+	} {
+		for range breakerFailures {
+			if err := do(); !errors.Is(err, vault.ErrSealed) {
+				t.Errorf("%s: got %v", what, err)
+			}
+		}
+		before := f.requests(what)
+		err := do()
+		if !errors.Is(err, vault.ErrBroken) || !strings.Contains(err.Error(), vault.ErrSealed.Error()) || f.requests(what) != before {
+			t.Errorf("%s: got %v, %d requests more", what, err, f.requests(what)-before)
+		}
+	}
+	if c.State().Breaker != "open" {
+		t.Errorf("state %+v", c.State())
+	}
+}

@@ -8,6 +8,7 @@ import (
 	"mime"
 	"mime/multipart"
 	"net/http"
+	"slices"
 	"strings"
 	"sync/atomic"
 )
@@ -91,6 +92,26 @@ func signedText(contentType string, body []byte) ([]byte, error) {
 		return metaPart(body, params["boundary"])
 	default:
 		return body, nil
+	}
+}
+
+// replaceSigned puts another text in place of the one that is signed. Of an
+// upload the reader itself tells which bytes were the part meta: those whose
+// change makes it read the new text there.
+func replaceSigned(contentType string, body, signed, text []byte) ([]byte, error) {
+	if len(body) == len(signed) {
+		return text, nil
+	}
+	for at := 0; ; at++ {
+		i := bytes.Index(body[at:], signed)
+		if i < 0 {
+			return nil, errors.New("the part meta of this upload cannot be changed")
+		}
+		at += i
+		changed := slices.Concat(body[:at], text, body[at+len(signed):])
+		if meta, err := signedText(contentType, changed); err == nil && bytes.Equal(meta, text) {
+			return changed, nil
+		}
 	}
 }
 

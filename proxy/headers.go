@@ -15,6 +15,7 @@ const (
 	headerResult    = "Wxproxy-Result"
 	headerRewrite   = "Wxproxy-Rewrite"
 	headerRewritten = "Wxproxy-Rewritten"
+	headerSensitive = "Wxproxy-Sensitive"
 	headerVerified  = "Wxproxy-Verified"
 	headerMerchant  = "Wxproxy-Merchant"
 	headerAttempts  = "Wxproxy-Attempts"

@@ -18,6 +18,7 @@ type Metrics struct {
 	delivery  prometheus.Histogram
 	skew      prometheus.Gauge
 	delivered prometheus.Gauge
+	sensitive *prometheus.CounterVec
 }
 
 // NewMetrics registers the metrics with reg.
@@ -49,8 +50,12 @@ func NewMetrics(reg prometheus.Registerer) (*Metrics, error) {
 			Name: "wxproxy_notify_in_flight",
 			Help: "Notifies that the app has not answered yet.",
 		}),
+		sensitive: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "wxproxy_sensitive_fields_total",
+			Help: "Sensitive values by merchant, where they stood (request, answer or notify) and outcome (encrypted, decrypted, failed, or no_key where the private key cannot decrypt).",
+		}, []string{"merchant", "in", "outcome"}),
 	}
-	for _, c := range []prometheus.Collector{m.requests, m.duration, m.notifies, m.delivery, m.skew, m.delivered} {
+	for _, c := range []prometheus.Collector{m.requests, m.duration, m.notifies, m.delivery, m.skew, m.delivered, m.sensitive} {
 		if err := reg.Register(c); err != nil {
 			return nil, err
 		}
@@ -69,6 +74,24 @@ func (m *Metrics) outbound(merchant, endpoint, outcome string, status int, took 
 func (m *Metrics) notify(merchant, event, outcome string) {
 	if m != nil {
 		m.notifies.WithLabelValues(merchant, event, outcome).Inc()
+	}
+}
+
+// Labels of the metric of sensitive fields.
+const (
+	fieldsOfRequest = "request"
+	fieldsOfAnswer  = "answer"
+	fieldsOfNotify  = "notify"
+
+	fieldsEncrypted = "encrypted"
+	fieldsDecrypted = "decrypted"
+	fieldsFailed    = "failed"
+	fieldsNoKey     = "no_key"
+)
+
+func (m *Metrics) fields(merchant, in, outcome string, n int) {
+	if m != nil && n > 0 {
+		m.sensitive.WithLabelValues(merchant, in, outcome).Add(float64(n))
 	}
 }
 

@@ -124,6 +124,9 @@ type exchange struct {
 	streaming bool // the header of a download is out: errors can only break it
 	rewritten bool // the answer's body was changed for the app
 	untouched bool // the caller verifies the answer itself: no byte of it may change
+
+	fieldsAlone bool   // the caller encrypts and decrypts sensitive fields itself
+	sensitive   string // what Wxproxy-Sensitive says of the answer; empty: nothing
 }
 
 // serve walks one request through: admit, choose, read, send, verify, answer.
@@ -169,7 +172,7 @@ func (o *Outbound) prepareAndSend(ctx context.Context, w http.ResponseWriter, r 
 	if x.merchant, f = o.choose(r, x.caller, l); f != nil {
 		return f
 	}
-	x.untouched = wantsUntouched(r.Header)
+	x.untouched, x.fieldsAlone = wantsUntouched(r.Header), wantsFieldsAlone(r.Header)
 	d := &draft{header: requestHeaders(r.Header), target: x.target}
 	d.body, d.signed, x.held, f = o.readRequest(r)
 	if f != nil {

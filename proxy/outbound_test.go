@@ -106,7 +106,7 @@ func TestOutboundBodies(t *testing.T) {
 		"UTF-8 with LF at end": {"POST", "{\"d\":\"中\"}\n", "12"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			g := r.do(test.method, "/v3/pay/transactions/jsapi", test.body)
+			g := r.do(test.method, "/v3/x", test.body)
 			g.passed(t, 200, "true")
 			calls := w.seen()
 			c := calls[len(calls)-1]

@@ -17,11 +17,22 @@ type draft struct {
 // prepare checks and changes a draft, one step after the other. After it
 // nothing touches the request but the signer.
 func (o *Outbound) prepare(x *exchange, d *draft) *failure {
-	for _, step := range []func(*exchange, *draft) *failure{inspectBody, askForKey} {
+	for _, step := range []func(*exchange, *draft) *failure{inspectBody, o.encryptFields, askForKey} {
 		if f := step(x, d); f != nil {
 			return f
 		}
 	}
+	return nil
+}
+
+// resign puts another text in place of the one that is signed: the body, or the
+// part meta in it.
+func (d *draft) resign(text []byte) *failure {
+	changed, err := replaceSigned(d.header.Get("Content-Type"), d.body, d.signed, text)
+	if err != nil {
+		return fail(ReasonBadUpload, "%v", err).because(err)
+	}
+	d.body, d.signed = changed, text
 	return nil
 }
 

@@ -22,6 +22,7 @@ const (
 	ReasonMerchantMismatch Reason = "merchant_mismatch"
 	ReasonBodyTooLarge     Reason = "body_too_large"
 	ReasonBadUpload        Reason = "bad_upload"
+	ReasonBadField         Reason = "bad_sensitive_field"
 	ReasonRateLimited      Reason = "rate_limited"
 	ReasonBusy             Reason = "busy"
 	ReasonKeyUnavailable   Reason = "key_unavailable"
@@ -55,6 +56,7 @@ var reasons = map[Reason]reasonRow{
 	ReasonMerchantMismatch: {http.StatusBadRequest, "PARAM_ERROR"},
 	ReasonBodyTooLarge:     {http.StatusRequestEntityTooLarge, "INVALID_REQUEST"},
 	ReasonBadUpload:        {http.StatusBadRequest, "PARAM_ERROR"},
+	ReasonBadField:         {http.StatusBadRequest, "PARAM_ERROR"},
 	ReasonRateLimited:      {http.StatusTooManyRequests, "FREQUENCY_LIMITED"},
 	ReasonBusy:             {http.StatusServiceUnavailable, "SERVICE_UNAVAILABLE"},
 	ReasonKeyUnavailable:   {http.StatusServiceUnavailable, "SERVICE_UNAVAILABLE"},

@@ -84,6 +84,7 @@ func (s *sidecar) makeTable(context.Context) (err error) {
 	for _, e := range s.cfg.Endpoints {
 		overrides = append(overrides, endpoint.Override{
 			Method: e.Method, Template: e.Path, Label: e.Label, Unsigned: e.Unsigned, IdempotencyKey: e.IdempotencyKey,
+			SensitiveOff: e.Sensitive == "off", SensitiveRequest: e.SensitiveRequest, SensitiveQuery: e.SensitiveQuery, SensitiveResponse: e.SensitiveResponse,
 		})
 	}
 	s.table, err = endpoint.New(overrides)

@@ -87,7 +87,20 @@ type Endpoint struct {
 	// a request may be retried. Default: what the table says; none when it is not in the
 	// table.
 	IdempotencyKey string `yaml:"idempotency_key"`
+	// on: sensitive fields (敏感信息字段) are encrypted in requests and decrypted in answers. off:
+	// the app does that for this endpoint. Default: on.
+	Sensitive string `yaml:"sensitive" enum:"on,off"`
+	// Fields of the body to encrypt besides those of the table, as in receivers[].name ([] for
+	// each element of an array; **.name for that name wherever it stands). With a - in front:
+	// one of the table not to encrypt. Default: what the table says.
+	SensitiveRequest []string `yaml:"sensitive_request"`
+	// The same for query parameters, by name. Default: what the table says.
+	SensitiveQuery []string `yaml:"sensitive_query"`
+	// The same for fields of the answer, to decrypt. Default: what the table says.
+	SensitiveResponse []string `yaml:"sensitive_response"`
 }
+
+func (e *Endpoint) setDefaults() { e.Sensitive = "on" }
 
 // Size is a number of bytes. In YAML: 8MiB, 1MB, 65536.
 type Size int64

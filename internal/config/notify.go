@@ -59,6 +59,9 @@ type Route struct {
 	// decrypted object alone), raw (WeChat's bytes and headers, verified), or cloudevents.
 	// Default: envelope.
 	Body string `yaml:"body" enum:"envelope,resource,raw,cloudevents"`
+	// on: texts inside the resource that are encrypted once more, with the merchant's key, are
+	// decrypted too. off: the app does that; raw never has them decrypted. Default: on.
+	Sensitive string `yaml:"sensitive" enum:"on,off"`
 	// When WeChat Pay is told that the notify is taken. app: when the app has answered 2xx.
 	// Default: app.
 	Ack string `yaml:"ack" enum:"app" later:"inbox"`
@@ -85,7 +88,7 @@ type ClientTLS struct {
 // IsZero reports whether mutual TLS is not configured.
 func (t ClientTLS) IsZero() bool { return t == ClientTLS{} }
 
-func (r *Route) setDefaults() { r.Body, r.Ack = "envelope", "app" }
+func (r *Route) setDefaults() { r.Body, r.Ack, r.Sensitive = "envelope", "app", "on" }
 
 // MerchantsOf returns the aliases that r is for: those it names, all of them
 // for "all", the only merchant when it names none.

@@ -7,6 +7,7 @@ import (
 )
 
 var (
+	fieldPath   = regexp.MustCompile(`^-?(\*\*\.[A-Za-z0-9_-]+|[A-Za-z0-9_-]+(\[\])*(\.[A-Za-z0-9_-]+(\[\])*)*)$`)
 	bodyField   = regexp.MustCompile(`^[a-z][a-z0-9_]{0,63}$`)
 	metricLabel = regexp.MustCompile(`^[!-~]{1,128}$`)
 	anyVariable = regexp.MustCompile(`\{[^/]*\}`)
@@ -52,6 +53,30 @@ func (k *checker) endpoints() {
 		if e.IdempotencyKey != "" && !bodyField.MatchString(e.IdempotencyKey) {
 			k.fault(join(key, "idempotency_key"), "is not a field name", "write the name of the body field, as in out_trade_no")
 		}
+		k.sensitive(key, e)
 		k.unique(seen, join(key, "path"), e.Method+" "+anyVariable.ReplaceAllString(e.Path, "{}"), "keep one entry for each method and path")
+	}
+}
+
+// sensitive checks an endpoint's sensitive fields as far as that needs no table.
+func (k *checker) sensitive(key string, e Endpoint) {
+	const fix = "write a path, as in payer.name, receivers[].name or **.name; with a - in front to take one away"
+	for name, list := range map[string][]string{"sensitive_request": e.SensitiveRequest, "sensitive_response": e.SensitiveResponse} {
+		for i, path := range list {
+			if !fieldPath.MatchString(path) {
+				k.fault(fmt.Sprintf("%s.%s[%d]", key, name, i), "is not the path of a field", fix)
+			}
+		}
+	}
+	for i, name := range e.SensitiveQuery {
+		if !bodyField.MatchString(strings.TrimPrefix(name, "-")) {
+			k.fault(fmt.Sprintf("%s.sensitive_query[%d]", key, i), "is not a parameter name", "write the name of the query parameter, as in card_no")
+		}
+	}
+	if e.Method == "GET" && len(e.SensitiveRequest) > 0 {
+		k.fault(join(key, "sensitive_request"), "is given for a GET, which has no body", "use sensitive_query for its query parameters")
+	}
+	if e.Sensitive == "off" && len(e.SensitiveRequest)+len(e.SensitiveQuery)+len(e.SensitiveResponse) > 0 {
+		k.fault(join(key, "sensitive"), "is off, and fields are given besides", "keep one of the two")
 	}
 }

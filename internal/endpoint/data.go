@@ -71,6 +71,12 @@ func (e *Endpoint) set(attribute string) error {
 		e.IdempotencyKey = value
 	case "executed":
 		return e.setExecuted(value)
+	case "encrypt":
+		e.sensitive().request = append(e.Sensitive.request, value)
+	case "encrypt-query":
+		e.sensitive().Query = append(e.Sensitive.Query, value)
+	case "decrypt":
+		e.sensitive().response = append(e.Sensitive.response, value)
 	default:
 		return fmt.Errorf("unknown attribute %q", name)
 	}

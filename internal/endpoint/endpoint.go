@@ -34,6 +34,9 @@ type Endpoint struct {
 	// it closes the order that the path names.
 	Repeatable bool
 
+	// Sensitive says what of the call is encrypted with RSA; nil: nothing.
+	Sensitive *Sensitive
+
 	label    string // the user's, in place of the template
 	executed []int
 }

@@ -8,6 +8,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/wxproxy/wxproxy/internal/jsonedit"
 )
 
 // Event is one kind of notify and how WeChat Pay delivers it. Its slices are
@@ -30,6 +32,8 @@ type Event struct {
 	// RSAFields are encrypted once more inside the decrypted resource, with
 	// the merchant's key.
 	RSAFields []string
+	// Sensitive finds RSAFields wherever they stand in the resource; nil: none.
+	Sensitive *jsonedit.Paths
 }
 
 // family is what holds for all events that match its pattern: a name, or the
@@ -125,8 +129,20 @@ func (t *Table) loadEvents() error {
 		e.Type, e.OriginalType, e.TitleZh = row[0], row[1], row[2]
 		if row[3] != "" {
 			e.RSAFields = strings.Split(row[3], ",")
+			var err error
+			if e.Sensitive, err = jsonedit.Compile(anywhere(e.RSAFields)...); err != nil {
+				return fmt.Errorf("reading events.tsv, row %d: %w", i+1, err)
+			}
 		}
 		t.events[e.Type] = e
 	}
 	return nil
+}
+
+func anywhere(names []string) []string {
+	paths := make([]string, 0, len(names))
+	for _, name := range names {
+		paths = append(paths, "**."+name)
+	}
+	return paths
 }

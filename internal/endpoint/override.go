@@ -7,6 +7,8 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+
+	"github.com/wxproxy/wxproxy/internal/jsonedit"
 )
 
 // ErrBadOverride is wrapped by every complaint of New about an override.
@@ -26,6 +28,13 @@ type Override struct {
 	// IdempotencyKey names the body field that makes a repeat harmless. One
 	// that no body has withdraws the table's claim.
 	IdempotencyKey string
+
+	// SensitiveOff: nothing of the call is encrypted or decrypted.
+	SensitiveOff bool
+	// Fields to encrypt in the body, to encrypt in the query, and to decrypt
+	// in the answer: paths such as receivers[].name, and names of parameters.
+	// They are added to the table's; with a - in front they are taken away.
+	SensitiveRequest, SensitiveQuery, SensitiveResponse []string
 }
 
 var (
@@ -51,18 +60,37 @@ func (t *Table) override(overrides []Override) error {
 			continue
 		}
 		seen[e] = true
-		o.apply(e)
+		if err := o.apply(e); err != nil {
+			errs = append(errs, fmt.Errorf("%w %q %q: %w", ErrBadOverride, o.Method, o.Template, err))
+		}
 	}
 	return errors.Join(errs...)
 }
 
-func (o Override) apply(e *Endpoint) {
+func (o Override) apply(e *Endpoint) error {
 	if o.Unsigned != nil {
 		e.Unsigned = *o.Unsigned
 		e.Statement = e.Statement && !e.Unsigned
 	}
 	e.label = cmp.Or(o.Label, e.label)
 	e.IdempotencyKey = cmp.Or(o.IdempotencyKey, e.IdempotencyKey)
+	return o.applySensitive(e)
+}
+
+func (o Override) applySensitive(e *Endpoint) (err error) {
+	if o.SensitiveOff {
+		e.Sensitive = nil
+		return nil
+	}
+	s := e.sensitive()
+	if s.request, err = changeFields(s.request, o.SensitiveRequest); err != nil {
+		return err
+	}
+	if s.Query, err = changeFields(s.Query, o.SensitiveQuery); err != nil {
+		return err
+	}
+	s.response, err = changeFields(s.response, o.SensitiveResponse)
+	return err
 }
 
 func (o Override) check() error {
@@ -75,6 +103,9 @@ func (o Override) check() error {
 	if o.Label != "" && !label.MatchString(o.Label) {
 		return fmt.Errorf("label %q must be at most 128 of the characters A-Z a-z 0-9 . _ / { } -", o.Label)
 	}
+	if err := o.checkSensitive(); err != nil {
+		return err
+	}
 	if o.IdempotencyKey == "" {
 		return nil
 	}
@@ -83,6 +114,26 @@ func (o Override) check() error {
 	}
 	if !fieldName.MatchString(o.IdempotencyKey) {
 		return fmt.Errorf("idempotency key %q must be the name of a body field, as out_trade_no", o.IdempotencyKey)
+	}
+	return nil
+}
+
+func (o Override) checkSensitive() error {
+	if o.SensitiveOff && len(o.SensitiveRequest)+len(o.SensitiveQuery)+len(o.SensitiveResponse) > 0 {
+		return errors.New("sensitive fields are given, and sensitive is off; keep one of the two")
+	}
+	if reads(o.Method) && len(o.SensitiveRequest) > 0 {
+		return errors.New("a GET has no body whose fields could be encrypted; those of the query stand in sensitive_query")
+	}
+	for _, path := range slices.Concat(o.SensitiveRequest, o.SensitiveResponse) {
+		if _, err := jsonedit.Compile(strings.TrimPrefix(path, "-")); err != nil {
+			return fmt.Errorf("sensitive field %q must be a path such as payer.name, receivers[].name or **.name", path)
+		}
+	}
+	for _, name := range o.SensitiveQuery {
+		if !fieldName.MatchString(strings.TrimPrefix(name, "-")) {
+			return fmt.Errorf("sensitive query parameter %q must be a name, as card_no", name)
+		}
 	}
 	return nil
 }

@@ -43,6 +43,9 @@ func New(overrides []Override) (*Table, error) {
 	if err := t.override(overrides); err != nil {
 		return nil, err
 	}
+	if err := t.compileSensitive(); err != nil {
+		return nil, err
+	}
 	slices.SortFunc(t.all, func(a, b *Endpoint) int {
 		return cmp.Or(strings.Compare(a.Template, b.Template), strings.Compare(a.Method, b.Method))
 	})

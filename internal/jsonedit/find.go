@@ -210,6 +210,35 @@ func (w *walk) array(at *Paths) error {
 	}
 }
 
+// Strings lists the texts in a value that was found: the value itself, or those
+// in its arrays and objects at any depth, but no member names. Pointer goes on
+// from m's; Path is m's.
+func Strings(m Match) []Match {
+	var list []Match
+	d := jsontext.NewDecoder(bytes.NewBuffer(m.Raw), jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
+	for {
+		if d.PeekKind() != jsontext.KindString {
+			if _, err := d.ReadToken(); err != nil {
+				return list // the end: m.Raw is well-formed
+			}
+			continue
+		}
+		raw, err := d.ReadValue()
+		if err != nil {
+			return list
+		}
+		if kind, n := d.StackIndex(d.StackDepth()); kind == jsontext.KindBeginObject && n%2 == 1 {
+			continue // the name of a member
+		}
+		end := int(d.InputOffset())
+		start := end - len(raw)
+		list = append(list, Match{
+			Path: m.Path, Pointer: m.Pointer + string(d.StackPointer()),
+			Start: m.Start + start, End: m.Start + end, Raw: m.Raw[start:end],
+		})
+	}
+}
+
 func syntax(err error) error {
 	if err != nil {
 		return ErrSyntax

@@ -161,3 +161,29 @@ func TestUnquote(t *testing.T) {
 		}
 	}
 }
+
+func TestStrings(t *testing.T) {
+	t.Parallel()
+	for value, want := range map[string]string{
+		`"x"`:                              `/v="x"`,
+		`1`:                                ``,
+		`null`:                             ``,
+		`[]`:                               ``,
+		`["x",1,"y\n"]`:                    `/v/0="x" /v/2="y\n"`,
+		`{"a":"x","b":{"c":["y"],"d":{}}}`: `/v/a="x" /v/b/c/0="y"`,
+		`[ [ "x" ], { "a" : true } ]`:      `/v/0/0="x"`,
+	} {
+		text := []byte(`{ "v" : ` + value + ` }`)
+		found, err := compile(t, "v").Find(text)
+		if err != nil || len(found) != 1 {
+			t.Fatalf("%s: %v, %v", text, found, err)
+		}
+		var got []string
+		for _, m := range jsonedit.Strings(found[0]) {
+			if string(text[m.Start:m.End]) != string(m.Raw) || m.Path != "v" {
+				t.Errorf("%s: %q is not what stands at %d", text, m.Raw, m.Start)
+			}
+			got = append(got, m.Pointer+"="+string(m.Raw))
+		}
+		if strings.Join(got, " ") != want {
+			t.Errorf("%s: got %s, want %s", text, got, want)

@@ -52,3 +52,17 @@ func OpenField(key crypto.Decrypter, sealed string) (string, error) {
 	}
 	return string(plain), nil
 }
+
+// MaxField is the longest text that a key of 2048 bits encrypts, in bytes.
+const MaxField = 214
+
+// IsSealedField reports whether a text has the form of a field that an RSA key
+// of size bytes encrypted: the canonical base64 of as many bytes. No text that
+// is short enough to be encrypted has it.
+func IsSealedField(text string, size int) bool {
+	if len(text) != base64.StdEncoding.EncodedLen(size) {
+		return false
+	}
+	raw, err := base64.StdEncoding.Strict().DecodeString(text)
+	return err == nil && len(raw) == size // line feeds inside would make it shorter
+}

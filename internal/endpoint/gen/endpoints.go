@@ -22,7 +22,9 @@ type endpoints map[key]*row
 
 var variable = regexp.MustCompile(`\{([a-z0-9_]+)\}`)
 
-func makeEndpoints(pathsFile, attributesFile string) ([]byte, error) {
+// makeEndpoints merges the calls, what is known of them, and their sensitive
+// fields.
+func makeEndpoints(pathsFile, attributesFile, sensitiveFile string) ([]byte, error) {
 	paths, err := readTSV(pathsFile, "method", "path_template", "family", "host_note", "title_zh", "sources")
 	if err != nil {
 		return nil, err
@@ -45,7 +47,33 @@ func makeEndpoints(pathsFile, attributesFile string) ([]byte, error) {
 			return nil, fmt.Errorf("%s: %s %s: %w", attributesFile, a[0], a[1], err)
 		}
 	}
+	if err := table.addSensitive(sensitiveFile); err != nil {
+		return nil, err
+	}
 	return table.write(), nil
+}
+
+// addSensitive gives the calls their fields that are encrypted with RSA. Of an
+// upload it is the part meta that has them, and no other body.
+func (t endpoints) addSensitive(file string) error {
+	fields, err := readTSV(file, "method", "path_template", "json_path", "direction", "location", "required", "field_zh", "sources")
+	if err != nil {
+		return err
+	}
+	names := map[[2]string]string{
+		{"request", "body"}: "encrypt", {"request", "multipart:meta"}: "encrypt",
+		{"request", "query"}: "encrypt-query", {"response", "body"}: "decrypt",
+	}
+	for _, f := range fields {
+		name, ok := names[[2]string{f[3], f[4]}]
+		if !ok {
+			return fmt.Errorf("%s: %s %s: no field can be in %s %s", file, f[0], f[1], f[3], f[4])
+		}
+		if err := t.give(f[0], f[1], name, f[2]); err != nil {
+			return fmt.Errorf("%s: %s %s: %w", file, f[0], f[1], err)
+		}
+	}
+	return nil
 }
 
 func keyOf(method, template string) key {
@@ -76,7 +104,7 @@ func (t endpoints) give(method, template, attribute, value string) error {
 	case "row":
 		return nil
 	case "unsigned", "statement", "repeatable":
-	case "key", "executed":
+	case "key", "executed", "encrypt", "encrypt-query", "decrypt":
 		attribute += "=" + value
 	default:
 		return fmt.Errorf("unknown attribute %q", attribute)
@@ -94,6 +122,7 @@ func (t endpoints) write() []byte {
 	for _, k := range keys {
 		r := t[k]
 		slices.Sort(r.attributes)
+		r.attributes = slices.Compact(r.attributes)
 		fmt.Fprintf(&b, "%s\t%s\t%s\n", k.method, r.template(k.path), strings.Join(r.attributes, " "))
 	}
 	return b.Bytes()

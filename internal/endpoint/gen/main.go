@@ -23,7 +23,7 @@ func main() {
 }
 
 func run(check bool) error {
-	endpoints, err := makeEndpoints("source/api_paths.tsv", "source/attributes.tsv")
+	endpoints, err := makeEndpoints("source/api_paths.tsv", "source/attributes.tsv", "source/sensitive_fields.tsv")
 	if err != nil {
 		return err
 	}

@@ -80,8 +80,8 @@ const (
 	inQuery = "query"
 )
 
-// plainField is one value that is going to be encrypted.
-type plainField struct {
+// sensitiveField is one sensitive value of a request.
+type sensitiveField struct {
 	location   string
 	field      string // JSON pointer, or name of the parameter
 	value      string
@@ -90,9 +90,9 @@ type plainField struct {
 
 // gathering is the sensitive values of one request, none of them changed yet.
 type gathering struct {
-	size   int    // of a ciphertext, in bytes
-	sealed string // the first field that the caller encrypted; empty: none
-	plain  []plainField
+	size   int              // of a ciphertext, in bytes
+	sealed []sensitiveField // values that the caller encrypted
+	plain  []sensitiveField
 }
 
 // text gathers from a JSON text: the body, or the part meta of an upload.
@@ -109,7 +109,7 @@ func (g *gathering) text(paths *jsonedit.Paths, text []byte) *failure {
 		if !ok {
 			return badField(inBody, m.Pointer, "must be a text (leave the member out rather than send null), to be encrypted")
 		}
-		if f := g.add(plainField{inBody, m.Pointer, value, m.Start, m.End}); f != nil {
+		if f := g.add(sensitiveField{inBody, m.Pointer, value, m.Start, m.End}); f != nil {
 			return f
 		}
 	}
@@ -128,7 +128,7 @@ func (g *gathering) query(names []string, query string) *failure {
 			end = start + i
 		}
 		name, value, _ := strings.Cut(query[start:end], "=")
-		field := plainField{location: inQuery, start: end - len(value), end: end}
+		field := sensitiveField{location: inQuery, start: end - len(value), end: end}
 		start = end + 1
 		var err error
 		if field.field, err = url.QueryUnescape(name); err != nil || !slices.Contains(names, field.field) {
@@ -149,13 +149,11 @@ func (g *gathering) query(names []string, query string) *failure {
 }
 
 // add takes a value in: an empty one stays as it is, a ciphertext too.
-func (g *gathering) add(p plainField) *failure {
+func (g *gathering) add(p sensitiveField) *failure {
 	switch {
 	case p.value == "":
 	case wire.IsSealedField(p.value, g.size):
-		if g.sealed == "" {
-			g.sealed = p.field
-		}
+		g.sealed = append(g.sealed, p)
 	case len(p.value) > wire.MaxField:
 		return badField(p.location, p.field, "has %d bytes of UTF-8, of which at most %d can be encrypted", len(p.value), wire.MaxField)
 	default:
@@ -167,13 +165,14 @@ func (g *gathering) add(p plainField) *failure {
 // judge refuses what one Wechatpay-Serial cannot say.
 func (g *gathering) judge(callers string) *failure {
 	switch {
-	case g.sealed == "":
+	case len(g.sealed) == 0:
 		return nil
 	case len(g.plain) > 0:
 		p := g.plain[0]
-		return badField(p.location, p.field, "is plaintext, and %s is encrypted already: encrypt all of them or none, since one Wechatpay-Serial names the key of all", outside(g.sealed))
+		return badField(p.location, p.field, "is plaintext, and %s is encrypted already: encrypt all of them or none, since one Wechatpay-Serial names the key of all", outside(g.sealed[0].field))
 	case callers == "":
-		return badField(inBody, g.sealed, "is encrypted already, but no Wechatpay-Serial says with which key; send the ID of that key, or the plaintext")
+		p := g.sealed[0]
+		return badField(p.location, p.field, "is encrypted already, but no Wechatpay-Serial says with which key; send the ID of that key, or the plaintext")
 	}
 	return nil
 }

@@ -1,6 +1,11 @@
 package proxy
 
-import "github.com/wxproxy/wxproxy/internal/wire"
+import (
+	"net/http"
+
+	"github.com/wxproxy/wxproxy/internal/endpoint"
+	"github.com/wxproxy/wxproxy/internal/wire"
+)
 
 // Matches lets the tests of patterns see what a caller's allow list sees.
 func (p Pattern) Matches(method, path string) bool { return p.matches(method, path) }
@@ -15,4 +20,15 @@ func (o *Outbound) HeldBytes() int64 { return o.inFlight.held.Load() }
 func VerifyKnown(candidates []*Merchant, stamp wire.Stamp, body []byte) []*Merchant {
 	verified, _ := verifyKnown(candidates, stamp, body)
 	return verified
+}
+
+// EncryptFields is the step of a request that does so, without HTTP around it.
+func (o *Outbound) EncryptFields(e *endpoint.Endpoint, h http.Header, target wire.Target, body []byte) (wire.Target, []byte, error) {
+	x := &exchange{merchant: o.merchants[0], endpoint: e}
+	defer func() { o.inFlight.give(x.held) }()
+	d := &draft{header: h, target: target, body: body, signed: body}
+	if f := o.encryptFields(x, d); f != nil {
+		return target, body, f
+	}
+	return d.target, d.body, nil
 }

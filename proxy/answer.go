@@ -149,6 +149,9 @@ func (o *Outbound) writeHeader(w http.ResponseWriter, x *exchange) {
 	if x.rewritten {
 		h.Set(headerRewritten, "true")
 	}
+	if x.sensitive != "" {
+		h.Set(headerSensitive, x.sensitive)
+	}
 	if x.endpoint.MayHaveExecuted(x.answer.StatusCode) {
 		h.Set(headerResult, "unknown")
 	}

@@ -1,9 +1,11 @@
 package proxy
 
 import (
+	"crypto"
 	"net/http"
 
 	"github.com/wxproxy/wxproxy/internal/endpoint"
+	"github.com/wxproxy/wxproxy/internal/jsonedit"
 	"github.com/wxproxy/wxproxy/internal/wire"
 )
 
@@ -31,4 +33,10 @@ func (o *Outbound) EncryptFields(e *endpoint.Endpoint, h http.Header, target wir
 		return target, body, f
 	}
 	return d.target, d.body, nil
+}
+
+// Reveal decrypts the values of an answer or a resource.
+func Reveal(text []byte, paths *jsonedit.Paths, key crypto.Decrypter) []byte {
+	text, _ = reveal(text, paths, key)
+	return text
 }

@@ -44,7 +44,7 @@ func treeOf(paths []string) fieldTree {
 	root := fieldTree{}
 	for _, path := range paths {
 		at := root
-		for _, step := range strings.Split(strings.ReplaceAll(path, "[]", ".[]"), ".") {
+		for step := range strings.SplitSeq(strings.ReplaceAll(path, "[]", ".[]"), ".") {
 			if at[step] == nil {
 				at[step] = fieldTree{}
 			}

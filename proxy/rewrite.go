@@ -20,7 +20,7 @@ func (o *Outbound) rewrite(x *exchange, body []byte) ([]byte, *failure) {
 		return body, nil
 	}
 	changed := false
-	for _, step := range []func(*exchange, []byte) ([]byte, *failure){} {
+	for _, step := range []func(*exchange, []byte) ([]byte, *failure){o.decryptFields} {
 		after, f := step(x, body)
 		if f != nil {
 			return nil, f

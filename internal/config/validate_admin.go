@@ -2,6 +2,7 @@ package config
 
 import (
 	"fmt"
+	"net/http"
 	"regexp"
 	"strings"
 )
@@ -73,7 +74,7 @@ func (k *checker) sensitive(key string, e Endpoint) {
 			k.fault(fmt.Sprintf("%s.sensitive_query[%d]", key, i), "is not a parameter name", "write the name of the query parameter, as in card_no")
 		}
 	}
-	if e.Method == "GET" && len(e.SensitiveRequest) > 0 {
+	if e.Method == http.MethodGet && len(e.SensitiveRequest) > 0 {
 		k.fault(join(key, "sensitive_request"), "is given for a GET, which has no body", "use sensitive_query for its query parameters")
 	}
 	if e.Sensitive == "off" && len(e.SensitiveRequest)+len(e.SensitiveQuery)+len(e.SensitiveResponse) > 0 {

@@ -31,19 +31,13 @@ func (e *Endpoint) sensitive() *Sensitive {
 // of which there are many, share them.
 func (t *Table) compileSensitive() error {
 	made := make(map[string]*jsonedit.Paths)
-	compile := func(paths []string) (*jsonedit.Paths, error) {
-		if len(paths) == 0 {
-			return nil, nil
-		}
+	compile := func(paths []string) (p *jsonedit.Paths, err error) {
 		id := strings.Join(paths, " ")
-		if made[id] == nil {
-			p, err := jsonedit.Compile(paths...)
-			if err != nil {
-				return nil, err
-			}
+		if p = made[id]; p == nil && len(paths) > 0 {
+			p, err = jsonedit.Compile(paths...)
 			made[id] = p
 		}
-		return made[id], nil
+		return p, err
 	}
 	for _, e := range t.all {
 		s := e.Sensitive

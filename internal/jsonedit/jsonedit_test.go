@@ -187,3 +187,6 @@ func TestStrings(t *testing.T) {
 		}
 		if strings.Join(got, " ") != want {
 			t.Errorf("%s: got %s, want %s", text, got, want)
+		}
+	}
+}

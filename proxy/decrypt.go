@@ -1,0 +1,99 @@
+package proxy
+
+import (
+	"crypto"
+	"crypto/rsa"
+	"unicode/utf8"
+
+	"github.com/wxproxy/wxproxy/internal/jsonedit"
+	"github.com/wxproxy/wxproxy/internal/wire"
+)
+
+// revealed counts what became of the ciphertexts of one text.
+type revealed struct {
+	opened, failed int
+	noKey          int // the merchant's private key cannot decrypt
+}
+
+// says is what the header Wxproxy-Sensitive tells the app; empty where there
+// was no ciphertext.
+func (r *revealed) says() string {
+	switch {
+	case r.failed > 0:
+		return "failed"
+	case r.noKey > 0:
+		return "encrypted"
+	case r.opened > 0:
+		return "decrypted"
+	}
+	return ""
+}
+
+func (r *revealed) count(m *Metrics, merchant, in string) {
+	m.fields(merchant, in, fieldsDecrypted, r.opened)
+	m.fields(merchant, in, fieldsFailed, r.failed)
+	m.fields(merchant, in, fieldsNoKey, r.noKey)
+}
+
+// reveal decrypts the sensitive values of a text from WeChat Pay that was
+// verified; a text that was not must never come here, or an outsider could
+// learn what opens. What is no ciphertext stays, and so does what does not
+// open: the text itself tells of money that has moved.
+func reveal(text []byte, paths *jsonedit.Paths, key crypto.Decrypter) ([]byte, revealed) {
+	var r revealed
+	if paths == nil || len(text) == 0 {
+		return text, r
+	}
+	matches, err := paths.Find(text)
+	if err != nil {
+		return text, r // not JSON: nothing of it can be told apart
+	}
+	size := platformKeySize
+	if key != nil {
+		if public, ok := key.Public().(*rsa.PublicKey); ok {
+			size = public.Size()
+		}
+	}
+	var edits []jsonedit.Edit
+	for _, match := range matches {
+		for _, m := range jsonedit.Strings(match) {
+			if sealed, ok := jsonedit.Unquote(m.Raw); ok && wire.IsSealedField(sealed, size) {
+				if plain, ok := r.open(key, sealed); ok {
+					edits = append(edits, jsonedit.Edit{Start: m.Start, End: m.End, New: jsonedit.Quote(plain)})
+				}
+			}
+		}
+	}
+	return jsonedit.Apply(text, edits), r
+}
+
+// open decrypts one ciphertext and counts it.
+func (r *revealed) open(key crypto.Decrypter, sealed string) (plain string, ok bool) {
+	if key == nil {
+		r.noKey++
+		return "", false
+	}
+	plain, err := wire.OpenField(key, sealed)
+	if err != nil || !utf8.ValidString(plain) { // a JSON string could not hold it
+		r.failed++
+		return "", false
+	}
+	r.opened++
+	return plain, true
+}
+
+// decryptFields opens the sensitive values of a verified answer for the app.
+func (o *Outbound) decryptFields(x *exchange, body []byte) ([]byte, *failure) {
+	fields := x.endpoint.Sensitive
+	if fields == nil || x.fieldsAlone {
+		return body, nil
+	}
+	body, r := reveal(body, fields.Response, x.merchant.Decrypter())
+	r.count(o.metrics, x.merchant.Name, fieldsOfAnswer)
+	x.sensitive = r.says()
+	if r.failed > 0 {
+		o.log.Warn("sensitive fields of an answer do not open with the merchant's key; they stay encrypted",
+			"request_id", x.id, "merchant", x.merchant.Name, "endpoint", x.endpoint.Label(), "failed", r.failed, "opened", r.opened)
+	}
+	return body, nil
+}

@@ -5,7 +5,6 @@ import (
 	"crypto/sha1" //nolint:gosec // WeChat Pay names statements by SHA-1 and signs that name
 	"encoding/hex"
 	"errors"
-	"io"
 	"net/http"
 	"strconv"
 	"strings"
@@ -33,7 +32,7 @@ func (o *Outbound) respond(ctx context.Context, w http.ResponseWriter, x *exchan
 	}
 	if x.endpoint.Unsigned && isSuccess(x.answer.StatusCode) {
 		x.verified = verifiedUnsigned
-		return o.stream(w, x)
+		return o.download(ctx, w, x)
 	}
 	body, held, err := o.inFlight.read(x.answer.Body, x.answer.ContentLength, o.limits.Response)
 	x.held += held
@@ -152,37 +151,11 @@ func (o *Outbound) writeHeader(w http.ResponseWriter, x *exchange) {
 	if x.sensitive != "" {
 		h.Set(headerSensitive, x.sensitive)
 	}
+	if x.checked != "" {
+		h.Set(headerChecked, x.checked)
+	}
 	if x.endpoint.MayHaveExecuted(x.answer.StatusCode) {
 		h.Set(headerResult, "unknown")
-	}
-}
-
-// stream hands an unsigned answer on as it comes. Neither side may stand still
-// for longer than the timeout; a break in the middle breaks the app's
-// connection too, so that it cannot take a part for the whole.
-func (o *Outbound) stream(w http.ResponseWriter, x *exchange) *failure {
-	x.streaming = true
-	o.writeHeader(w, x)
-	w.WriteHeader(x.answer.StatusCode)
-	controller := http.NewResponseController(w)
-	buf := make([]byte, readChunk)
-	for {
-		x.watch.progress()
-		n, err := x.answer.Body.Read(buf)
-		if n > 0 {
-			x.watch.progress() // or a slow read and a slow write would add up
-			limitWrite(w, o.now().Add(o.timeout))
-			if _, err := w.Write(buf[:n]); err != nil {
-				return fail(reasonClientGone, "the caller went away").because(err)
-			}
-			_ = controller.Flush()
-		}
-		if errors.Is(err, io.EOF) {
-			return nil
-		}
-		if err != nil {
-			return fail(ReasonBroken, "%v in the middle of a download", ErrBroken).because(err)
-		}
 	}
 }
 

@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"crypto"
+	"io"
 	"net/http"
 
 	"github.com/wxproxy/wxproxy/internal/endpoint"
@@ -40,3 +41,13 @@ func Reveal(text []byte, paths *jsonedit.Paths, key crypto.Decrypter) []byte {
 	text, _ = reveal(text, paths, key)
 	return text
 }
+
+// Checked reads what of a file may be released; the last of it only when its
+// hash is the one that was promised.
+func Checked(from io.Reader, kind, sum string) (r io.Reader, end func()) {
+	c := newChecked(from, promise{hash: kind, sum: sum})
+	return c, c.close
+}
+
+// HeldBack is how much of a file waits for the hash, in bytes.
+const HeldBack = heldBack

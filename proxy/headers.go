@@ -16,6 +16,8 @@ const (
 	headerRewrite   = "Wxproxy-Rewrite"
 	headerRewritten = "Wxproxy-Rewritten"
 	headerSensitive = "Wxproxy-Sensitive"
+	headerChecked   = "Wxproxy-Checked"
+	headerDecrypt   = "Wxproxy-Decrypt"
 	headerVerified  = "Wxproxy-Verified"
 	headerMerchant  = "Wxproxy-Merchant"
 	headerAttempts  = "Wxproxy-Attempts"

@@ -22,6 +22,9 @@ type Limits struct {
 	Request  int64 // bytes of the app's body
 	Response int64 // bytes of an answer that has to be verified
 	InFlight int64 // bytes of all bodies held at one time
+	// EncryptedBill bounds, in bytes, an encrypted file that is decrypted here,
+	// which takes it whole. Zero: 32 MiB.
+	EncryptedBill int64
 }
 
 // OutboundOptions makes an Outbound.
@@ -70,6 +73,10 @@ func NewOutbound(o OutboundOptions) (*Outbound, error) {
 	if o.Limits.Request <= 0 || o.Limits.Response <= 0 || o.Limits.InFlight <= 0 {
 		return nil, errors.New("outbound: limits must be positive")
 	}
+	if o.Limits.EncryptedBill == 0 {
+		o.Limits.EncryptedBill = 32 << 20
+	}
+	o.Limits.EncryptedBill = min(o.Limits.EncryptedBill, o.Limits.InFlight)
 	if o.Timeout == 0 {
 		o.Timeout = 30 * time.Second
 	}
@@ -121,9 +128,13 @@ type exchange struct {
 	answer    *http.Response
 	verified  string // what Wxproxy-Verified says
 	watch     *watchdog
-	streaming bool // the header of a download is out: errors can only break it
-	rewritten bool // the answer's body was changed for the app
-	untouched bool // the caller verifies the answer itself: no byte of it may change
+	streaming bool    // the header of a download is out: errors can only break it
+	rewritten bool    // the answer's body was changed for the app
+	base      string  // scheme and host by which the caller reached us
+	decrypt   bool    // the caller wants encrypted bills decrypted
+	promise   promise // what the link of a download carries
+	checked   string  // what Wxproxy-Checked says
+	untouched bool    // the caller verifies the answer itself: no byte of it may change
 
 	fieldsAlone bool   // the caller encrypts and decrypts sensitive fields itself
 	sensitive   string // what Wxproxy-Sensitive says of the answer; empty: nothing
@@ -148,7 +159,7 @@ func (o *Outbound) serve(w http.ResponseWriter, r *http.Request, l Listener) {
 	}
 	o.record(r, x, f)
 	if f != nil && x.streaming {
-		panic(http.ErrAbortHandler) // net/http's way to break the connection visibly
+		breakOff(w)
 	}
 }
 
@@ -172,7 +183,10 @@ func (o *Outbound) prepareAndSend(ctx context.Context, w http.ResponseWriter, r 
 	if x.merchant, f = o.choose(r, x.caller, l); f != nil {
 		return f
 	}
-	x.untouched, x.fieldsAlone = wantsUntouched(r.Header), wantsFieldsAlone(r.Header)
+	x.untouched, x.fieldsAlone, x.base = wantsUntouched(r.Header), wantsFieldsAlone(r.Header), callerBase(r)
+	if x.decrypt, f = wantsDecrypted(r.Header); f != nil {
+		return f
+	}
 	d := &draft{header: requestHeaders(r.Header), target: x.target}
 	d.body, d.signed, x.held, f = o.readRequest(r)
 	if f != nil {

@@ -20,7 +20,10 @@ func (o *Outbound) rewrite(x *exchange, body []byte) ([]byte, *failure) {
 		return body, nil
 	}
 	changed := false
-	for _, step := range []func(*exchange, []byte) ([]byte, *failure){o.decryptFields} {
+	for _, step := range []func(*exchange, []byte) ([]byte, *failure){
+		o.rewriteLinks, // reads encrypt_key while it is a ciphertext
+		o.decryptFields,
+	} {
 		after, f := step(x, body)
 		if f != nil {
 			return nil, f

@@ -36,6 +36,7 @@ const (
 	ReasonSerialUnknown    Reason = "serial_unknown"
 	ReasonKeysNotRefreshed Reason = "platform_keys_unavailable"
 	ReasonProbe            Reason = "signtest_probe"
+	ReasonDownload         Reason = "download_corrupt"
 	ReasonResultUnknown    Reason = "result_unknown"
 	ReasonInternal         Reason = "internal"
 	reasonClientGone       Reason = "client_gone" // for the log only: nobody is left to read it
@@ -70,6 +71,7 @@ var reasons = map[Reason]reasonRow{
 	ReasonSerialUnknown:    {http.StatusBadGateway, "SYSTEM_ERROR"},
 	ReasonKeysNotRefreshed: {http.StatusBadGateway, "SYSTEM_ERROR"},
 	ReasonProbe:            {http.StatusBadGateway, "SYSTEM_ERROR"},
+	ReasonDownload:         {http.StatusBadGateway, "SYSTEM_ERROR"},
 	ReasonResultUnknown:    {http.StatusBadGateway, "SYSTEM_ERROR"},
 	ReasonInternal:         {http.StatusInternalServerError, "SYSTEM_ERROR"},
 	reasonClientGone:       {499, "SYSTEM_ERROR"},

@@ -17,7 +17,7 @@ func (s *sidecar) makeOutbound(ctx context.Context) (err error) {
 	o := s.cfg.Outbound
 	options := proxy.OutboundOptions{
 		Merchants: s.proxied(), Table: s.table, Upstream: s.upstream, Hosts: ownHosts(o),
-		Limits: proxy.Limits{Request: int64(o.Limits.Request), Response: int64(o.Limits.Response), InFlight: int64(o.Limits.InFlight)},
+		Limits: proxy.Limits{Request: int64(o.Limits.Request), Response: int64(o.Limits.Response), InFlight: int64(o.Limits.InFlight), EncryptedBill: int64(o.Limits.EncryptedBill)},
 		Rate:   rate.Limit(o.Limits.Rate.PerSecond), Burst: o.Limits.Rate.Burst,
 		Timeout: o.Timeout, Log: s.log, Metrics: s.metrics,
 	}

@@ -83,7 +83,7 @@ func (s *sidecar) makeTable(context.Context) (err error) {
 	var overrides []endpoint.Override
 	for _, e := range s.cfg.Endpoints {
 		overrides = append(overrides, endpoint.Override{
-			Method: e.Method, Template: e.Path, Label: e.Label, Unsigned: e.Unsigned, IdempotencyKey: e.IdempotencyKey,
+			Method: e.Method, Template: e.Path, Label: e.Label, Unsigned: e.Unsigned, IdempotencyKey: e.IdempotencyKey, Download: e.Download,
 			SensitiveOff: e.Sensitive == "off", SensitiveRequest: e.SensitiveRequest, SensitiveQuery: e.SensitiveQuery, SensitiveResponse: e.SensitiveResponse,
 		})
 	}

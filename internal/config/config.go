@@ -98,6 +98,10 @@ type Endpoint struct {
 	SensitiveQuery []string `yaml:"sensitive_query"`
 	// The same for fields of the answer, to decrypt. Default: what the table says.
 	SensitiveResponse []string `yaml:"sensitive_response"`
+	// Where the answer has links to files, as in download_url or files[].download_url. Links to
+	// endpoints that are unsigned are made to lead to wxproxy, which checks the hash_value that
+	// stands beside them. Default: what the table says.
+	Download string `yaml:"download"`
 }
 
 func (e *Endpoint) setDefaults() { e.Sensitive = "on" }

@@ -122,6 +122,7 @@ func TestAdminFaults(t *testing.T) {
 		{"path", endpoint("method: GET, path: /v2/x"), "11 endpoints[0].path: is outside"},
 		{"template", endpoint("method: GET, path: '/v3/x{y}'"), "11 endpoints[0].path: has a segment"},
 		{"label", endpoint("method: GET, path: /v3/x, label: a b"), "11 endpoints[0].label: is not a label"},
+		{"link", endpoint("method: GET, path: /v3/x, download: 'a[]'"), "11 endpoints[0].download: is not the path of a link"},
 		{"field", endpoint("method: GET, path: /v3/x, idempotency_key: a.b"), "11 endpoints[0].idempotency_key: is not a field name"},
 		{"twice", smallest + "endpoints:\n- {method: GET, path: '/v3/{a}'}\n- {method: GET, path: '/v3/{b}'}\n", "13 endpoints[1].path: is the same as endpoints[0].path"},
 	})

@@ -70,6 +70,9 @@ type Limits struct {
 	// Largest answer that is verified in memory; downloads stream and do not count. Default:
 	// 8MiB.
 	Response Size `yaml:"response"`
+	// Largest encrypted bill that is decrypted here (header Wxproxy-Decrypt): it is held whole,
+	// as a part of in_flight, so that not more than in_flight helps. Default: 32MiB.
+	EncryptedBill Size `yaml:"encrypted_bill"`
 	// Memory for the bodies of all requests together. Default: 64MiB.
 	InFlight Size `yaml:"in_flight"`
 	// Largest header block, of a request or an answer. Default: 64KiB.
@@ -92,10 +95,11 @@ func defaultOutbound() Outbound {
 		SocketMode: 0o660,
 		Upstreams:  []string{"https://api.mch.weixin.qq.com", "https://api2.mch.weixin.qq.com"},
 		Limits: Limits{
-			Request:  8 << 20,
-			Response: 8 << 20,
-			InFlight: 64 << 20,
-			Headers:  64 << 10,
+			Request:       8 << 20,
+			Response:      8 << 20,
+			EncryptedBill: 32 << 20,
+			InFlight:      64 << 20,
+			Headers:       64 << 10,
 		},
 		Timeout:        30 * time.Second,
 		ConnectTimeout: 5 * time.Second,

@@ -9,6 +9,7 @@ import (
 
 var (
 	fieldPath   = regexp.MustCompile(`^-?(\*\*\.[A-Za-z0-9_-]+|[A-Za-z0-9_-]+(\[\])*(\.[A-Za-z0-9_-]+(\[\])*)*)$`)
+	linkPath    = regexp.MustCompile(`^([a-z][a-z0-9_]*(\[\])*\.)*[a-z][a-z0-9_]*$`)
 	bodyField   = regexp.MustCompile(`^[a-z][a-z0-9_]{0,63}$`)
 	metricLabel = regexp.MustCompile(`^[!-~]{1,128}$`)
 	anyVariable = regexp.MustCompile(`\{[^/]*\}`)
@@ -55,6 +56,9 @@ func (k *checker) endpoints() {
 			k.fault(join(key, "idempotency_key"), "is not a field name", "write the name of the body field, as in out_trade_no")
 		}
 		k.sensitive(key, e)
+		if e.Download != "" && !linkPath.MatchString(e.Download) {
+			k.fault(join(key, "download"), "is not the path of a link in the answer", "write it as download_url, or as files[].download_url where the answer has a list files")
+		}
 		k.unique(seen, join(key, "path"), e.Method+" "+anyVariable.ReplaceAllString(e.Path, "{}"), "keep one entry for each method and path")
 	}
 }

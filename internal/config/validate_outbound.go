@@ -21,6 +21,7 @@ func (k *checker) outbound() {
 	l := o.Limits
 	k.size("outbound.limits.request", l.Request, 1<<10)
 	k.size("outbound.limits.response", l.Response, 1<<10)
+	k.size("outbound.limits.encrypted_bill", l.EncryptedBill, 1<<10)
 	k.size("outbound.limits.headers", l.Headers, 4<<10)
 	k.size("outbound.limits.in_flight", l.InFlight, max(l.Request, l.Response, 1<<10))
 	k.rate("outbound.limits.rate", l.Rate)

@@ -77,6 +77,10 @@ func (e *Endpoint) set(attribute string) error {
 		e.sensitive().Query = append(e.Sensitive.Query, value)
 	case "decrypt":
 		e.sensitive().response = append(e.Sensitive.response, value)
+	case "download":
+		return e.setDownload(value)
+	case "encrypted":
+		e.EncryptedBy = value
 	default:
 		return fmt.Errorf("unknown attribute %q", name)
 	}

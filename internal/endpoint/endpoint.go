@@ -37,6 +37,15 @@ type Endpoint struct {
 	// Sensitive says what of the call is encrypted with RSA; nil: nothing.
 	Sensitive *Sensitive
 
+	// Download: a successful answer has links to files; nil: it has none.
+	Download *Download
+
+	// EncryptedBy is the query parameter that asks for a cipher, as algorithm,
+	// where those files are encrypted: in whole, with a key that is encrypted
+	// to the merchant's certificate and stands beside the link. Empty: they are
+	// not.
+	EncryptedBy string
+
 	label    string // the user's, in place of the template
 	executed []int
 }

@@ -35,6 +35,9 @@ type Override struct {
 	// in the answer: paths such as receivers[].name, and names of parameters.
 	// They are added to the table's; with a - in front they are taken away.
 	SensitiveRequest, SensitiveQuery, SensitiveResponse []string
+	// Download is where a successful answer has links to files, as in
+	// files[].download_url.
+	Download string
 }
 
 var (
@@ -74,6 +77,11 @@ func (o Override) apply(e *Endpoint) error {
 	}
 	e.label = cmp.Or(o.Label, e.label)
 	e.IdempotencyKey = cmp.Or(o.IdempotencyKey, e.IdempotencyKey)
+	if o.Download != "" {
+		if err := e.setDownload(o.Download); err != nil {
+			return err
+		}
+	}
 	return o.applySensitive(e)
 }
 

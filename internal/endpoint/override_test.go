@@ -19,6 +19,7 @@ func TestOverride(t *testing.T) {
 		endpoint.Override{Method: "POST", Template: "/v3/refund/domestic/refunds", Label: "refund"},
 		endpoint.Override{Method: "GET", Template: "/v3/merchant-service/images/{any_name}", Unsigned: &no},
 		endpoint.Override{Method: "PATCH", Template: "/brand/only-a-label"},
+		endpoint.Override{Method: "GET", Template: "/v3/new-thing/files", Download: "lists[].files[].link"},
 	)
 
 	added := table.Lookup("GET", "/v3/new-thing/7/file")
@@ -43,6 +44,9 @@ func TestOverride(t *testing.T) {
 	}
 	if got := table.Lookup("PATCH", "/brand/only-a-label").Label(); got != "/brand/only-a-label" {
 		t.Errorf("got label %q", got)
+	}
+	if d := table.Lookup("GET", "/v3/new-thing/files").Download; d == nil || d.Path != "lists[].files[].link" || d.Link != "link" || d.Objects == nil {
+		t.Errorf("got download %+v", d)
 	}
 	if e := newTable(t).Lookup("GET", "/v3/billdownload/file"); !e.Unsigned {
 		t.Error("an override of one table changed another")
@@ -71,6 +75,10 @@ func TestOverrideRefused(t *testing.T) {
 		{"label with white space", endpoint.Override{Method: "GET", Template: "/v3/a", Label: "a b"}, "label"},
 		{"key of a GET", endpoint.Override{Method: "GET", Template: "/v3/a", IdempotencyKey: "out_trade_no"}, "needs no idempotency key"},
 		{"key that is no field", endpoint.Override{Method: "POST", Template: "/v3/a", IdempotencyKey: "a.b"}, "name of a body field"},
+		{"download that is a list", endpoint.Override{Method: "GET", Template: "/v3/a", Download: "files[]"}, "path of a link"},
+		{"download anywhere", endpoint.Override{Method: "GET", Template: "/v3/a", Download: "**.url"}, "path of a link"},
+		{"download with a gap", endpoint.Override{Method: "GET", Template: "/v3/a", Download: "a..url"}, "path of a link"},
+		{"download with a pointer", endpoint.Override{Method: "GET", Template: "/v3/a", Download: "/a/url"}, "path of a link"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()

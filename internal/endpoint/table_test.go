@@ -95,10 +95,13 @@ func TestUnsignedAnswers(t *testing.T) {
 		}
 	}
 	compare(t, unsigned, []string{
+		"GET /v3/bill/downloadurl",
 		"GET /v3/billdownload/file",
 		"GET /v3/global/merchant-service/images/{media_id}",
 		"GET /v3/merchant-service/images/{media_id}",
 		"GET /v3/new-tax-control-fapiao/download",
+		"GET /v3/payscore/bill/downloadurl",
+		"GET /v3/transferbilldownload/elecvoucherfile",
 		"GET /v3/transferdownload/elecvoucherfile",
 		"GET /v3/transferdownload/signfile",
 	})

@@ -35,6 +35,8 @@ type settings struct {
 	PlatformKey string `json:"platformKey"`
 	NotifyURL   string `json:"notifyURL"`
 	Order       string `json:"order"`
+	Token       string `json:"token"`    // of a caller; empty: none are configured
+	APIv2Key    string `json:"apiv2Key"` // likewise
 
 	throwAway credentials
 }

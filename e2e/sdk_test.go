@@ -66,6 +66,29 @@ func sdkPrepay(ctx context.Context, c *core.Client, s settings) (any, error) {
 
 func newGoSDK(t *testing.T, s settings) (*core.Client, error) {
 	t.Helper()
+	return newGoSDKThrough(t, s, otherHost{mustURL(t, s.Base)})
+}
+
+func mustURL(t *testing.T, text string) *url.URL {
+	t.Helper()
+	u, err := url.Parse(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return u
+}
+
+// withToken tells wxproxy who calls.
+type withToken struct{ next http.RoundTripper }
+
+func (w withToken) RoundTrip(r *http.Request) (*http.Response, error) {
+	clone := r.Clone(r.Context())
+	clone.Header.Set("Wxproxy-Token", callerToken)
+	return w.next.RoundTrip(clone)
+}
+
+func newGoSDKThrough(t *testing.T, s settings, transport http.RoundTripper) (*core.Client, error) {
+	t.Helper()
 	var verifier auth.Verifier
 	if strings.HasPrefix(s.PlatformID, "PUB_KEY_ID_") {
 		key, err := utils.LoadPublicKey(s.PlatformKey)
@@ -80,10 +103,6 @@ func newGoSDK(t *testing.T, s settings) (*core.Client, error) {
 		}
 		verifier = verifiers.NewSHA256WithRSAVerifier(core.NewCertificateMapWithList([]*x509.Certificate{cert}))
 	}
-	base, err := url.Parse(s.Base)
-	if err != nil {
-		return nil, err
-	}
 	return core.NewClient(t.Context(), option.WithMerchantCredential(s.MchID, s.Serial, s.throwAway.key),
-		option.WithVerifier(verifier), option.WithHTTPClient(&http.Client{Transport: otherHost{base}}))
+		option.WithVerifier(verifier), option.WithHTTPClient(&http.Client{Transport: transport}))
 }

@@ -16,26 +16,35 @@ var methods = []string{
 	http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete,
 }
 
-// admit decides whether a request may be signed at all: this port signs money.
-func (o *Outbound) admit(r *http.Request, l Listener) (*Caller, wire.Target, *failure) {
+// admitCaller decides whether a request is one that a caller of ours made, and
+// returns its target in origin form.
+func (o *Outbound) admitCaller(r *http.Request, l Listener) (caller *Caller, raw string, f *failure) {
 	if r.Method == http.MethodConnect {
-		return nil, wire.Target{}, fail(ReasonMethodNotAllowed,
+		return nil, "", fail(ReasonMethodNotAllowed,
 			"a tunnel cannot be signed: use plain http, either with the base URL http://%s or with http_proxy and http:// URLs", outside(localName(r)))
 	}
 	if f := refuseBrowser(r); f != nil {
-		return nil, wire.Target{}, f
+		return nil, "", f
 	}
 	if !slices.Contains(methods, r.Method) {
-		return nil, wire.Target{}, fail(ReasonMethodNotAllowed, "method %s is not one of APIv3's", outside(r.Method))
+		return nil, "", fail(ReasonMethodNotAllowed, "method %s is not one of APIv3's", outside(r.Method))
 	}
 	raw, absolute := originForm(r.RequestURI)
 	if f := o.checkHost(r, l, absolute); f != nil {
-		return nil, wire.Target{}, f
+		return nil, "", f
 	}
-	caller := identify(o.callers, r)
-	if caller == nil {
-		return nil, wire.Target{}, fail(ReasonForbidden,
+	if caller = identify(o.callers, r); caller == nil {
+		return nil, "", fail(ReasonForbidden,
 			"the caller is not one of those configured; send its token in the header %s", headerToken)
+	}
+	return caller, raw, nil
+}
+
+// admit decides whether a request may be signed at all: this port signs money.
+func (o *Outbound) admit(r *http.Request, l Listener) (*Caller, wire.Target, *failure) {
+	caller, raw, f := o.admitCaller(r, l)
+	if f != nil {
+		return nil, wire.Target{}, f
 	}
 	target, err := wire.ParseTarget(raw)
 	if err != nil {

@@ -19,6 +19,7 @@ type Caller struct {
 	UID       *uint32             // of the process at the other end of a Unix socket
 	Merchants []string            // aliases; empty: all
 	Allow     []Pattern           // empty: every method and path that may be signed
+	Endpoints []string            // local endpoints granted (GrantPayParams …); empty: none
 }
 
 // may reports whether the caller may act for a merchant.
@@ -32,8 +33,8 @@ func (c *Caller) allows(method, path string) bool {
 }
 
 // everyone is the caller where none are configured: who reaches a loopback
-// port or a Unix socket may use it.
-func everyone() *Caller { return &Caller{Name: "local"} }
+// port or a Unix socket may use it, but not decrypt.
+func everyone() *Caller { return &Caller{Name: "local", Endpoints: openGrants} }
 
 // identify finds the caller of a request, nil if it is none of them.
 func identify(callers []*Caller, r *http.Request) *Caller {

@@ -26,7 +26,7 @@ func NewMetrics(reg prometheus.Registerer) (*Metrics, error) {
 	m := &Metrics{
 		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "wxproxy_outbound_requests_total",
-			Help: "Calls of the app by merchant, endpoint template, outcome (verified, unsigned, unverified or the reason in Wxproxy-Error) and status.",
+			Help: "Calls of the app by merchant, endpoint template, outcome (verified, unsigned, unverified, local or the reason in Wxproxy-Error) and status.",
 		}, []string{"merchant", "endpoint", "outcome", "status"}),
 		duration: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name:    "wxproxy_outbound_duration_seconds",

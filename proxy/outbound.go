@@ -73,6 +73,9 @@ func NewOutbound(o OutboundOptions) (*Outbound, error) {
 	if o.Limits.Request <= 0 || o.Limits.Response <= 0 || o.Limits.InFlight <= 0 {
 		return nil, errors.New("outbound: limits must be positive")
 	}
+	if err := checkGrants(o.Callers); err != nil {
+		return nil, err
+	}
 	if o.Limits.EncryptedBill == 0 {
 		o.Limits.EncryptedBill = 32 << 20
 	}
@@ -135,6 +138,7 @@ type exchange struct {
 	promise   promise // what the link of a download carries
 	checked   string  // what Wxproxy-Checked says
 	untouched bool    // the caller verifies the answer itself: no byte of it may change
+	local     int     // status of an answer that is all ours; zero: it is WeChat Pay's or an error
 
 	fieldsAlone bool   // the caller encrypts and decrypts sensitive fields itself
 	sensitive   string // what Wxproxy-Sensitive says of the answer; empty: nothing
@@ -145,6 +149,11 @@ func (o *Outbound) serve(w http.ResponseWriter, r *http.Request, l Listener) {
 	x := &exchange{id: rand.Text(), start: o.now(), read: r.Body == http.NoBody}
 	w.Header().Set(headerRequestID, x.id)
 	limitWrite(w, x.start.Add(o.timeout)) // the last request's on this connection may have passed
+	if isLocal(r) {
+		limitRead(w, x.start.Add(o.timeout))
+		o.serveLocal(w, r, l, x)
+		return
+	}
 	ctx, cancel := context.WithCancelCause(r.Context())
 	defer cancel(nil)
 	x.watch = &watchdog{timer: time.AfterFunc(o.timeout, func() { cancel(context.DeadlineExceeded) }), limit: o.timeout}

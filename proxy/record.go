@@ -19,6 +19,9 @@ func (o *Outbound) record(r *http.Request, x *exchange, f *failure) {
 	if x.answer != nil {
 		status = x.answer.StatusCode
 	}
+	if x.local != 0 {
+		outcome, status = "local", x.local
+	}
 	if f != nil {
 		outcome, status = string(f.reason), f.status()
 	}

@@ -38,6 +38,10 @@ const (
 	ReasonProbe            Reason = "signtest_probe"
 	ReasonDownload         Reason = "download_corrupt"
 	ReasonResultUnknown    Reason = "result_unknown"
+	ReasonNotFound         Reason = "not_found"
+	ReasonBadParameter     Reason = "bad_parameter"
+	ReasonDecryptFailed    Reason = "decrypt_failed"
+	ReasonNotifyInvalid    Reason = "notify_invalid"
 	ReasonInternal         Reason = "internal"
 	reasonClientGone       Reason = "client_gone" // for the log only: nobody is left to read it
 )
@@ -73,6 +77,10 @@ var reasons = map[Reason]reasonRow{
 	ReasonProbe:            {http.StatusBadGateway, "SYSTEM_ERROR"},
 	ReasonDownload:         {http.StatusBadGateway, "SYSTEM_ERROR"},
 	ReasonResultUnknown:    {http.StatusBadGateway, "SYSTEM_ERROR"},
+	ReasonNotFound:         {http.StatusNotFound, "RESOURCE_NOT_EXISTS"},
+	ReasonBadParameter:     {http.StatusBadRequest, "PARAM_ERROR"},
+	ReasonDecryptFailed:    {http.StatusBadRequest, "PARAM_ERROR"},
+	ReasonNotifyInvalid:    {http.StatusBadRequest, "SIGN_ERROR"},
 	ReasonInternal:         {http.StatusInternalServerError, "SYSTEM_ERROR"},
 	reasonClientGone:       {499, "SYSTEM_ERROR"},
 }

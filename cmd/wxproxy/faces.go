@@ -46,7 +46,7 @@ func ownHosts(o config.Outbound) []string {
 }
 
 func (s *sidecar) caller(ctx context.Context, c config.Caller) (*proxy.Caller, error) {
-	caller := &proxy.Caller{Name: c.Name, Merchants: c.Merchants}
+	caller := &proxy.Caller{Name: c.Name, Merchants: c.Merchants, Endpoints: c.Endpoints}
 	if c.UID != nil {
 		uid := uint32(*c.UID) //nolint:gosec // the config checks its range
 		caller.UID = &uid

@@ -26,8 +26,8 @@ type Merchant struct {
 	// Reference to the APIv3 key that was valid before, tried when the current one cannot
 	// decrypt. Set it while you change the key. Default: none.
 	APIv3KeyPrevious Ref `yaml:"apiv3_key_previous"`
-	// Reference to the APIv2 key (APIv2密钥). It is loaded and checked; the HMAC signatures of
-	// pay score and coupons, which need it, are not in this build. Default: none.
+	// Reference to the APIv2 key (APIv2密钥), 32 bytes. Only the HMAC signatures of pay score and
+	// coupons need it (docs/local-endpoints.md). Default: none.
 	APIv2Key Ref `yaml:"apiv2_key"`
 	// How we know that an answer or a notify comes from WeChat Pay.
 	Platform Platform `yaml:"platform"`

@@ -27,7 +27,7 @@ type Outbound struct {
 	// name point here. Default: none.
 	Hosts []string `yaml:"hosts"`
 	// Who may call, and what. Default: none, whoever reaches a loopback address or the socket
-	// may do everything.
+	// may do everything but decrypt.
 	Callers []Caller `yaml:"callers"`
 	// Bounds on sizes and rates.
 	Limits Limits `yaml:"limits"`
@@ -59,8 +59,9 @@ type Caller struct {
 	// Requests this caller may make, as "METHOD /path". The method * is any, a segment * is
 	// any one segment, a last segment ** is the rest. Default: all.
 	Allow []string `yaml:"allow"`
-	// Local endpoints this caller may use. None is in this build. Default: none.
-	Endpoints []string `yaml:"endpoints" later:"pay-params,sign,encrypt,decrypt,verify"`
+	// Local endpoints this caller may use (docs/local-endpoints.md). Without callers everyone
+	// who reaches the port may use all but decrypt. Default: none.
+	Endpoints []string `yaml:"endpoints" enum:"pay-params,sign,encrypt,decrypt,verify"`
 }
 
 // Limits bounds what one request, and all of them, may take.

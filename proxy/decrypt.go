@@ -97,3 +97,20 @@ func (o *Outbound) decryptFields(x *exchange, body []byte) ([]byte, *failure) {
 	}
 	return body, nil
 }
+
+// decryptFields opens the texts that are encrypted once more inside the resource
+// of a notify. One that does not open never holds the notify up.
+func (n *Notify) decryptFields(x *callback, route *Route) {
+	if x.event.Sensitive == nil || route.FieldsAlone || route.Body == BodyRaw {
+		return
+	}
+	var r revealed
+	o := x.opened
+	o.resource, r = reveal(o.resource, x.event.Sensitive, o.merchant.Decrypter())
+	r.count(n.metrics, o.merchant.Name, fieldsOfNotify)
+	o.sensitive = r.says()
+	if r.failed > 0 {
+		n.log.Warn("sensitive fields of a notify do not open with the merchant's key; they stay encrypted",
+			"request_id", x.id, "merchant", o.merchant.Name, "event_id", outside(o.envelope.ID), "failed", r.failed, "opened", r.opened)
+	}
+}

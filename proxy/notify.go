@@ -192,6 +192,7 @@ func (n *Notify) accept(r *http.Request, x *callback, routes []*Route, candidate
 	if route == nil {
 		return result{outcome: outcomeNoRoute}
 	}
+	n.decryptFields(x, route)
 	within, cancel := context.WithDeadline(r.Context(), x.start.Add(route.budget(x.event.Budget)))
 	defer cancel()
 	if x.event.Answer {

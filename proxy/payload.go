@@ -25,6 +25,8 @@ type opened struct {
 	resource []byte // plaintext
 	raw      []byte // the body as it came
 	header   http.Header
+
+	sensitive string // what Wxproxy-Sensitive says of the resource; empty: nothing
 }
 
 var errNotJSON = errors.New("the decrypted resource is not a JSON object")
@@ -106,6 +108,9 @@ func (n *opened) headers(form BodyForm, contentType string) http.Header {
 	h.Set(headerEventID, outside(n.envelope.ID))
 	h.Set(headerEventType, outside(n.envelope.EventType))
 	h.Set(headerMerchant, n.merchant.Name)
+	if n.sensitive != "" {
+		h.Set(headerSensitive, n.sensitive)
+	}
 	h.Set("Idempotency-Key", n.idempotencyKey())
 	return h
 }

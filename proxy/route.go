@@ -25,14 +25,17 @@ const (
 
 // Route says which notifies go to which app.
 type Route struct {
-	Path      string              // escaped, exact
-	Merchants []string            // aliases; empty: all
-	Events    []string            // types, with * at the end for all that follow; empty: all
-	To        string              // URL of the app
-	Body      BodyForm            // empty: BodyEnvelope
-	Timeout   time.Duration       // zero: the event family's budget
-	Secret    func() secret.Value // signs deliveries (Standard Webhooks); nil: unsigned
-	Client    *http.Client        // nil: a plain one; with the app's TLS otherwise
+	Path      string   // escaped, exact
+	Merchants []string // aliases; empty: all
+	Events    []string // types, with * at the end for all that follow; empty: all
+	To        string   // URL of the app
+	Body      BodyForm // empty: BodyEnvelope
+	// FieldsAlone: texts in the resource that are encrypted once more stay so.
+	// With BodyRaw they do anyway.
+	FieldsAlone bool
+	Timeout     time.Duration       // zero: the event family's budget
+	Secret      func() secret.Value // signs deliveries (Standard Webhooks); nil: unsigned
+	Client      *http.Client        // nil: a plain one; with the app's TLS otherwise
 }
 
 // match reports whether a route takes a notify, and how exactly its pattern

@@ -114,7 +114,7 @@ func (s *sidecar) route(ctx context.Context, r config.Route) (proxy.Route, error
 	}
 	return proxy.Route{
 		Path: r.Path, Merchants: s.cfg.MerchantsOf(r), Events: r.Events, To: r.To,
-		Body: proxy.BodyForm(r.Body), Timeout: r.Timeout, Secret: key, Client: client,
+		Body: proxy.BodyForm(r.Body), Timeout: r.Timeout, Secret: key, Client: client, FieldsAlone: r.Sensitive == "off",
 	}, nil
 }
 

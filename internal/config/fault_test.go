@@ -141,6 +141,17 @@ endpoints:
 	}
 }
 
+// A key in Transit signs, but opens nothing: whoever sets it up has to know.
+func TestTransitWarning(t *testing.T) {
+	t.Parallel()
+	c := mustLoad(t, strings.Replace(smallest, "private_key: file:key.pem", "certificate: file:other.pem\n    private_key: transit:transit/shop", 1)+
+		"vault: {address: 'https://vault.example.com', auth: {method: token, token: env:SET}}\n", config.Sources{Env: func(name string) (string, bool) { return "x", name == "SET" }})
+	w := c.Warnings()
+	if len(w) != 1 || w[0].Key != "merchants[0].private_key" || !strings.Contains(w[0].Problem, "OAEP with SHA-1") || !strings.Contains(w[0].Fix, "vault: or file:") || w[0].Line == 0 {
+		t.Errorf("got %v", w)
+	}
+}
+
 func TestLoopback(t *testing.T) {
 	t.Parallel()
 	for address, want := range map[string]bool{

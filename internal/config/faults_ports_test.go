@@ -124,6 +124,12 @@ func TestAdminFaults(t *testing.T) {
 		{"label", endpoint("method: GET, path: /v3/x, label: a b"), "11 endpoints[0].label: is not a label"},
 		{"link", endpoint("method: GET, path: /v3/x, download: 'a[]'"), "11 endpoints[0].download: is not the path of a link"},
 		{"field", endpoint("method: GET, path: /v3/x, idempotency_key: a.b"), "11 endpoints[0].idempotency_key: is not a field name"},
+		{"sensitive", endpoint("method: POST, path: /v3/x, sensitive: no"), "11 endpoints[0].sensitive: is not a value"},
+		{"sensitive path", endpoint("method: POST, path: /v3/x, sensitive_request: [a.b, a..b]"), "11 endpoints[0].sensitive_request[1]: is not the path of a field"},
+		{"sensitive index", endpoint("method: POST, path: /v3/x, sensitive_response: ['a[0].b']"), "11 endpoints[0].sensitive_response[0]: is not the path of a field"},
+		{"sensitive parameter", endpoint("method: GET, path: /v3/x, sensitive_query: [a.b]"), "11 endpoints[0].sensitive_query[0]: is not a parameter name"},
+		{"sensitive body of a GET", endpoint("method: GET, path: /v3/x, sensitive_request: [a]"), "11 endpoints[0].sensitive_request: is given for a GET"},
+		{"sensitive off, and fields", endpoint("method: POST, path: /v3/x, sensitive: off, sensitive_query: [a]"), "11 endpoints[0].sensitive: is off, and fields are given"},
 		{"twice", smallest + "endpoints:\n- {method: GET, path: '/v3/{a}'}\n- {method: GET, path: '/v3/{b}'}\n", "13 endpoints[1].path: is the same as endpoints[0].path"},
 	})
 }

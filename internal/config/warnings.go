@@ -6,6 +6,8 @@ import (
 	"os"
 	"reflect"
 	"runtime"
+
+	"github.com/wxproxy/wxproxy/internal/secret"
 )
 
 // For every user of the machine.
@@ -30,12 +32,24 @@ func (c *Config) Warnings() []Fault {
 			k.fault(fmt.Sprintf("notify.trusted_proxies[%d]", i), "believes X-Forwarded-For of anyone", "list the networks of your own proxies")
 		}
 	}
+	k.transitKeys()
 	for i, e := range c.Endpoints {
 		if e.Unsigned != nil && *e.Unsigned {
 			k.fault(fmt.Sprintf("endpoints[%d].unsigned", i), "lets answers of this endpoint pass unverified", "remove it unless WeChat Pay really does not sign them")
 		}
 	}
 	return k.faults.sorted()
+}
+
+// transitKeys tells what a key that stays in Vault cannot do.
+func (k *checker) transitKeys() {
+	for i, m := range k.c.Merchants {
+		if m.PrivateKey.Scheme == secret.SchemeTransit {
+			k.fault(fmt.Sprintf("merchants[%d].private_key", i),
+				"stays in Vault's Transit, which cannot decrypt sensitive fields (RSA-OAEP with SHA-1): those of answers and notifies stay encrypted",
+				"fine if the app does not read them; else keep the key as vault: or file:, or let the app decrypt them")
+		}
+	}
 }
 
 // readableSecrets looks at files that hold secrets; certificates and public

@@ -96,6 +96,9 @@ func (s *Sim) judge(w http.ResponseWriter, r *http.Request, c *call) (answer, er
 	if err := c.checkContent(isUpload); err != nil {
 		return answer{}, err
 	}
+	if err := s.openFields(c, t.sensitive); err != nil {
+		return answer{}, err
+	}
 	c.vars = vars
 	return t.handle(c)
 }

@@ -26,6 +26,7 @@ type book struct {
 	refunds      *shelf[*refund]   // by merchant and out_refund_no
 	transfers    *shelf[*transfer] // by merchant and out_bill_no
 	transferIDs  *shelf[*transfer] // by merchant and transfer_bill_no
+	batches      *shelf[*batch]    // by merchant and out_batch_no
 	sharings     *shelf[*sharing]  // by merchant and out_order_no
 	bills        *shelf[*bill]     // by token
 	nonces       *shelf[struct{}]  // by merchant and nonce
@@ -39,6 +40,7 @@ func newBook() *book {
 		refunds:      newShelf[*refund](maxOrders),
 		transfers:    newShelf[*transfer](maxOrders),
 		transferIDs:  newShelf[*transfer](maxOrders),
+		batches:      newShelf[*batch](maxTokens),
 		sharings:     newShelf[*sharing](maxOrders),
 		bills:        newShelf[*bill](maxTokens),
 		nonces:       newShelf[struct{}](maxNonces),

@@ -33,7 +33,10 @@ type route struct {
 	segments []string
 	agent    bool // refuses requests without User-Agent or Accept
 	upload   bool
-	handle   func(*call) (answer, error)
+	// sensitive are the paths of fields that callers encrypt; the endpoint gets
+	// them in plain.
+	sensitive []string
+	handle    func(*call) (answer, error)
 }
 
 func newRoute(method, template string, handle func(*call) (answer, error)) route {
@@ -104,15 +107,21 @@ func (s *Sim) table() []route {
 	add("POST", "/v3/refund/domestic/refunds", s.refund).agent = true
 	add("GET", "/v3/refund/domestic/refunds/{out_refund_no}", s.queryRefund).agent = true
 	add("GET", "/v3/certificates", s.listCertificates).agent = true
-	add("POST", "/v3/security/echo", s.echo)
+	add("POST", "/v3/security/echo", s.echo).sensitive = []string{"encrypted_echo_message"}
 	add("GET", "/v3/bill/tradebill", s.bill(tradeBill))
 	add("GET", "/v3/bill/fundflowbill", s.bill(fundFlowBill))
 	add("GET", "/v3/billdownload/file", s.downloadBill)
 	add("POST", "/v3/merchant/media/upload", s.uploadMedia).upload = true
-	add("POST", "/v3/fund-app/mch-transfer/transfer-bills", s.transfer)
+	add("POST", "/v3/fund-app/mch-transfer/transfer-bills", s.transfer).sensitive = []string{"user_name"}
 	add("GET", "/v3/fund-app/mch-transfer/transfer-bills/out-bill-no/{out_bill_no}", s.queryTransfer)
 	add("GET", "/v3/fund-app/mch-transfer/transfer-bills/transfer-bill-no/{transfer_bill_no}", s.queryTransfer)
-	add("POST", "/v3/profitsharing/orders", s.shareProfit)
+	add("POST", "/v3/transfer/batches", s.transferBatch).sensitive = []string{"transfer_detail_list[].user_name"}
+	add("GET", "/v3/transfer/batches/out-batch-no/{out_batch_no}/details/out-detail-no/{out_detail_no}", s.queryBatchDetail)
+	add("POST", "/v3/profitsharing/receivers/add", s.addReceiver).sensitive = []string{"name"}
+	add("GET", "/v3/merchant-service/complaints-v2", s.listComplaints)
+	add("GET", "/v3/merchant-service/complaints-v2/{complaint_id}", s.queryComplaint)
+	add("GET", "/v3/capital/capitallhh/banks/search-banks-by-bank-account", s.searchBank)
+	add("POST", "/v3/profitsharing/orders", s.shareProfit).sensitive = []string{"receivers[].name"}
 	add("GET", "/v3/profitsharing/orders/{out_order_no}", s.querySharing)
 	return list
 }

@@ -1,10 +1,6 @@
 package sim
 
 import (
-	"crypto/rand"
-	"crypto/rsa"
-	"crypto/sha1" //nolint:gosec // WeChat Pay encrypts fields with OAEP and SHA-1
-	"encoding/base64"
 	"encoding/pem"
 	"net/http"
 
@@ -64,15 +60,10 @@ func (s *Sim) echo(c *call) (answer, error) {
 	}
 	reply := echoRequest{EchoMessage: r.EchoMessage}
 	if r.EncryptedEchoMessage != "" {
-		plain, err := s.decryptField(c, "/encrypted_echo_message", r.EncryptedEchoMessage)
-		if err != nil {
+		var err error
+		if reply.EncryptedEchoMessage, err = s.answerField(c, r.EncryptedEchoMessage); err != nil {
 			return answer{}, err
 		}
-		encrypted, failed := encryptField(c.merchant, plain)
-		if failed != nil {
-			return answer{}, failed
-		}
-		reply.EncryptedEchoMessage = encrypted
 	}
 	if r.NotifyURL != "" {
 		if err := checkNotifyURL("/notify_url", r.NotifyURL); err != nil {
@@ -83,28 +74,4 @@ func (s *Sim) echo(c *call) (answer, error) {
 		}
 	}
 	return ok(reply)
-}
-
-// decryptField opens a sensitive field that the caller encrypted with the key
-// it named in Wechatpay-Serial.
-func (s *Sim) decryptField(c *call, field, value string) (string, *apiError) {
-	if c.serial == "" {
-		return "", headerError("PARAM_ERROR", messageNoSerial, field+" is encrypted, but no Wechatpay-Serial says for which key")
-	}
-	key := s.platform.find(c.serial)
-	sealed, err := base64.StdEncoding.DecodeString(value)
-	if key == nil || err != nil {
-		return "", bodyError(field, "must be base64 of a value encrypted for the key in Wechatpay-Serial")
-	}
-	plain, err := rsa.DecryptOAEP(sha1.New(), nil, key.PrivateKey, sealed, nil)
-	if err != nil {
-		return "", bodyError(field, "was not encrypted for the key in Wechatpay-Serial with OAEP and SHA-1")
-	}
-	return string(plain), nil
-}
-
-// encryptField seals a sensitive field for the merchant's certificate.
-func encryptField(m *Merchant, plain string) (string, error) {
-	sealed, err := rsa.EncryptOAEP(sha1.New(), rand.Reader, m.publicKey(), []byte(plain), nil)
-	return base64.StdEncoding.EncodeToString(sealed), err
 }

@@ -29,6 +29,8 @@ const (
 	FaultReset  = "reset"  // answers only: the connection breaks in the middle of the body
 	FaultStall  = "stall"  // answers only: delay in the middle of the body
 
+	FaultBadField = "bad_field" // answers only: a sensitive field encrypted for another key
+
 	FaultDuplicate  = "duplicate"    // notifies only: sent twice, the same id
 	FaultOutOfOrder = "out_of_order" // notifies only: held until another went out
 	FaultDrop       = "drop"         // notifies only: this delivery gets lost
@@ -118,7 +120,7 @@ func (s *Sim) Fault(f Fault) (Fault, error) {
 
 func (f *Fault) complete() error {
 	forNotify := slices.Contains(faultNotify, f.Kind)
-	forAnswer := f.Kind == FaultSlow || f.Kind == FaultStatus || f.Kind == FaultReset || f.Kind == FaultStall
+	forAnswer := f.Kind == FaultSlow || f.Kind == FaultStatus || f.Kind == FaultReset || f.Kind == FaultStall || f.Kind == FaultBadField
 	if slices.Contains(faultSignature, f.Kind) {
 		forNotify, forAnswer = true, true
 	}

@@ -44,6 +44,7 @@ func TestTransfersDecryptTheName(t *testing.T) {
 	}{
 		{"encrypted", body("B1", good), id, 200},
 		{"again", body("B1", good), id, 200},
+		{"again, encrypted anew", body("B1", encrypt(t, key, "张三")), id, 200},
 		{"other parameters", body("B1", encrypt(t, key, "李四")), id, 400},
 		{"no serial", body("B2", good), "", 400},
 		{"for another key", body("B2", wrong), id, 400},

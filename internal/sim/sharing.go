@@ -57,12 +57,10 @@ func (s *Sim) shareProfit(c *call) (answer, error) {
 		TransactionID: r.TransactionID, OutOrderNo: r.OutOrderNo, OrderID: "3008" + randomDigits(24), State: "PROCESSING",
 	}}
 	for i, to := range r.Receivers {
-		if to.Name != "" {
-			if _, err := s.decryptField(c, fmt.Sprintf("/receivers/%d/name", i), to.Name); err != nil {
-				return answer{}, err
-			}
+		if err := checkLengths(fmt.Sprintf("/receivers/%d/name", i), to.Name); err != nil {
+			return answer{}, err
 		}
-		to.Name = ""
+		to.Name = "" // answers do not have it
 		if err := checkLengths("/receivers", to.Type, "/receivers", to.Account, "/receivers", to.Description); err != nil {
 			return answer{}, err
 		}
@@ -102,4 +100,42 @@ func (s *Sim) querySharing(c *call) (answer, error) {
 		h.view.Receivers[i].Result = "SUCCESS"
 	}
 	return ok(h.view)
+}
+
+type receiverRequest struct {
+	AppID          string `json:"appid"`
+	Type           string `json:"type"`
+	Account        string `json:"account"`
+	Name           string `json:"name"`
+	RelationType   string `json:"relation_type"`
+	CustomRelation string `json:"custom_relation"`
+}
+
+type receiverView struct {
+	Type           string `json:"type"`
+	Account        string `json:"account"`
+	Name           string `json:"name,omitempty"` // sensitive
+	RelationType   string `json:"relation_type"`
+	CustomRelation string `json:"custom_relation,omitempty"`
+}
+
+// addReceiver takes every receiver; orders do not ask for it.
+func (s *Sim) addReceiver(c *call) (answer, error) {
+	var r receiverRequest
+	if err := decode(c, &r); err != nil {
+		return answer{}, err
+	}
+	switch {
+	case r.AppID == "", r.Account == "", r.RelationType == "":
+		return answer{}, bodyError("/", "appid, account and relation_type are required")
+	case r.Type != "MERCHANT_ID" && r.Type != "PERSONAL_OPENID" && r.Type != "PERSONAL_SUB_OPENID":
+		return answer{}, bodyError("/type", "must be MERCHANT_ID, PERSONAL_OPENID or PERSONAL_SUB_OPENID")
+	case r.Type == "MERCHANT_ID" && r.Name == "":
+		return answer{}, bodyError("/name", "is required of a merchant")
+	}
+	name, err := s.answerField(c, r.Name)
+	if err != nil {
+		return answer{}, err
+	}
+	return ok(receiverView{r.Type, r.Account, name, r.RelationType, r.CustomRelation})
 }

@@ -50,6 +50,7 @@ type transferView struct {
 	TransferRemark string `json:"transfer_remark,omitempty"`
 	FailReason     string `json:"fail_reason,omitempty"`
 	OpenID         string `json:"openid,omitempty"`
+	UserName       string `json:"user_name,omitempty"` // sensitive; in answers alone
 	CreateTime     string `json:"create_time"`
 	UpdateTime     string `json:"update_time,omitempty"`
 	PackageInfo    string `json:"package_info,omitempty"`
@@ -64,7 +65,7 @@ func (s *Sim) transfer(c *call) (answer, error) {
 		return answer{}, err
 	}
 	c.entry.OutTradeNo = cut(t.OutBillNo, 64)
-	if err := s.checkTransfer(c, t); err != nil {
+	if err := t.check(); err != nil {
 		return answer{}, err
 	}
 	s.book.mu.Lock()
@@ -88,7 +89,7 @@ func (s *Sim) transfer(c *call) (answer, error) {
 	})
 }
 
-func (s *Sim) checkTransfer(c *call, t *transfer) *apiError {
+func (t *transfer) check() *apiError {
 	switch {
 	case t.AppID == "", t.TransferSceneID == "", t.OpenID == "", t.TransferRemark == "":
 		return bodyError("/", "appid, transfer_scene_id, openid and transfer_remark are required")
@@ -104,13 +105,7 @@ func (s *Sim) checkTransfer(c *call, t *transfer) *apiError {
 			return err
 		}
 	}
-	if t.UserName != "" {
-		if _, err := s.decryptField(c, "/user_name", t.UserName); err != nil {
-			return err
-		}
-		t.UserName = "" // not needed again
-	}
-	return checkLengths("/appid", t.AppID, "/transfer_scene_id", t.TransferSceneID, "/openid", t.OpenID, "/transfer_remark", t.TransferRemark)
+	return checkLengths("/user_name", t.UserName, "/appid", t.AppID, "/transfer_scene_id", t.TransferSceneID, "/openid", t.OpenID, "/transfer_remark", t.TransferRemark)
 }
 
 func (s *Sim) queryTransfer(c *call) (answer, error) {
@@ -125,7 +120,12 @@ func (s *Sim) queryTransfer(c *call) (answer, error) {
 		return answer{}, businessError(http.StatusNotFound, "NOT_FOUND", "记录不存在", "no such transfer")
 	}
 	c.entry.OutTradeNo = t.OutBillNo
-	return ok(s.transferView(t))
+	v := s.transferView(t)
+	var err error
+	if v.UserName, err = s.answerField(c, t.UserName); err != nil {
+		return answer{}, err
+	}
+	return ok(v)
 }
 
 func (s *Sim) transferView(t *transfer) transferView {

@@ -214,11 +214,16 @@ func (v *vault) unseal() {
 // put writes files as fields of a secret.
 func (v *vault) put(path string, fields map[string]string) {
 	v.t.Helper()
+	v.putAt("secret", path, fields)
+}
+
+func (v *vault) putAt(mount, path string, fields map[string]string) {
+	v.t.Helper()
 	body, err := json.Marshal(map[string]any{"data": fields})
 	if err != nil {
 		v.t.Fatal(err)
 	}
-	v.post("secret/data/"+path, string(body))
+	v.post(mount+"/data/"+path, string(body))
 }
 
 // approle makes a role and writes its IDs where the config looks for them.

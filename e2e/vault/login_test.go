@@ -146,7 +146,7 @@ func TestTokenFile(t *testing.T) {
 }
 
 // A token by itself cannot be replaced: when it is revoked the keys serve on,
-// and the log and the metrics say so.
+// and the log and the metrics say so. With another in its place SIGHUP logs in.
 func TestTokenRevoked(t *testing.T) {
 	t.Parallel()
 	v, w, dir := setUp(t, "1h")
@@ -157,6 +157,12 @@ func TestTokenRevoked(t *testing.T) {
 	v.post("auth/token/revoke", `{"token":"`+token+`"}`)
 	s.await("reading secrets again failed; the last good ones serve")
 	eventually(t, "failed reload in the metrics", func() bool { return s.metric(t, `wxproxy_merchant_reload_failed{merchant="shop"} 1`) })
+	write(t, dir, "token", v.tokenFor("wxproxy", "1h"))
+	s.hangUp()
+	s.await("keys and files reloaded")
+	if !s.metric(t, "wxproxy_vault_up 1") {
+		t.Error("Vault is said to fail with a new token")
+	}
 	l.end(t)
 	searchSecrets(t, s.text(), w, v, dir)
 }

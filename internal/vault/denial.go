@@ -13,7 +13,7 @@ const (
 	// only a permission is missing, or when no login is let in.
 	probeInterval = 5 * time.Second
 	// loginInterval is the least time between two logins after denials.
-	loginInterval = time.Second
+	loginInterval = 200 * time.Millisecond
 )
 
 // denials is what is known of them, so that not every one asks Vault again.

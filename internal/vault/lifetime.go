@@ -144,10 +144,9 @@ func pause(ctx context.Context, d time.Duration) {
 }
 
 // Await logs in, and while Vault has an outage tries again for as long as
-// limit allows. What will not mend itself is an error at once.
+// limit allows, and then for the time of one request. What will not mend itself
+// is an error at once.
 func (c *Client) Await(ctx context.Context, limit time.Duration) error {
-	ctx, cancel := context.WithTimeout(ctx, limit+c.timeout)
-	defer cancel()
 	deadline := time.Now().Add(limit)
 	for {
 		err := c.Login(ctx)

@@ -126,7 +126,10 @@ func (c *Cache) openOne(s wire.SealedCertificate) (entry, error) {
 	if cert.NotAfter.Before(expire) {
 		expire = cert.NotAfter
 	}
-	return entry{serial: s.SerialNo, cert: cert, key: key, effective: effective, expire: expire}, nil
+	return entry{
+		serial: s.SerialNo, der: cert.Raw, notAfter: cert.NotAfter,
+		key: key, effective: effective, expire: expire,
+	}, nil
 }
 
 // decrypt tries the current APIv3 key, then the previous: WeChat Pay does not
@@ -176,10 +179,13 @@ func (c *Cache) swap(listed []entry) {
 	after := before.merge(listed, now)
 	c.trusted.Store(after)
 	c.mu.Unlock()
+	if c.options.Changed != nil {
+		c.options.Changed()
+	}
 	for id, e := range after.entries {
 		if _, known := before.entries[id]; !known {
 			c.log.Info("platform certificate trusted", "serial", e.serial,
-				"effective", e.effective, "expire", e.expire, "not_after", e.cert.NotAfter)
+				"effective", e.effective, "expire", e.expire, "not_after", e.notAfter)
 		}
 	}
 }

@@ -62,6 +62,13 @@ type Options struct {
 	Now func() time.Time
 	// Log takes what nobody waits for. Nil discards it.
 	Log *slog.Logger
+	// Changed is called after the trusted certificates may have changed. It
+	// must not wait. Nil: nobody wants to know.
+	Changed func()
+	// NotifyLimit bounds the refreshes of the Notify budget of all caches that
+	// share it, besides the budget of each: strangers know many merchants'
+	// paths. Nil: no such bound.
+	NotifyLimit *rate.Limiter
 }
 
 // Budget names who asks for a refresh. Each has a budget of its own, so that
@@ -163,7 +170,23 @@ func (c *Cache) Preferred() (serial string, key *rsa.PublicKey, ok bool) {
 // asks. An unknown serial number costs at most one shared refresh within that
 // budget.
 func (c *Cache) For(b Budget) verifier.Keys {
-	return keys{cache: c, limiter: c.limiters[b]}
+	k := keys{cache: c, limiter: c.limiters[b]}
+	if b == Notify {
+		k.all = c.options.NotifyLimit
+	}
+	return k
+}
+
+// Serials lists the serial numbers that Find knows, and some that ended since.
+func (c *Cache) Serials() []string {
+	var list []string
+	if id, _ := c.options.Pinned(); id != "" {
+		list = append(list, id)
+	}
+	for _, e := range c.trusted.Load().entries {
+		list = append(list, e.serial)
+	}
+	return list
 }
 
 // jitter spreads d by a tenth to both sides, so that many processes started

@@ -16,6 +16,7 @@ import (
 type keys struct {
 	cache   *Cache
 	limiter *rate.Limiter
+	all     *rate.Limiter // of all merchants together; nil: none
 }
 
 var _ verifier.Keys = keys{}
@@ -50,7 +51,10 @@ func (k keys) Lookup(ctx context.Context, serial string) (*rsa.PublicKey, error)
 	}
 }
 
-func (k keys) allow() bool { return k.limiter.AllowN(k.cache.now(), 1) }
+func (k keys) allow() bool {
+	now := k.cache.now()
+	return k.limiter.AllowN(now, 1) && (k.all == nil || k.all.AllowN(now, 1))
+}
 
 // hopeless tells without a download that a serial number not trusted now will
 // not be found.

@@ -15,31 +15,21 @@ const (
 
 // Run downloads the list at once and then again and again until ctx ends, and
 // returns nil then. When it has returned, no download is under way and none
-// begins. It is called once; serve traffic no longer than it runs.
-func (c *Cache) Run(ctx context.Context) error {
-	defer c.stop()
-	if !c.options.Certificates {
-		<-ctx.Done()
-		return nil
-	}
-	p := poller{cache: c}
-	for {
-		wait := jitter(p.poll(ctx))
-		timer := time.NewTimer(wait)
-		select {
-		case <-ctx.Done():
-			timer.Stop()
-			return nil
-		case <-timer.C:
-		}
-	}
-}
+// begins. It is called once; serve traffic no longer than it runs. Of many
+// caches a Fleet takes care with one goroutine.
+func (c *Cache) Run(ctx context.Context) error { return NewFleet(c).Run(ctx) }
 
-// poller is the state of the loop.
+// poller is what a Fleet knows of one cache. But for cache, the Fleet's mutex
+// guards it, except during a poll, when it is the poll's alone.
 type poller struct {
 	cache    *Cache
 	failures int
 	quiet    bool // that there are no certificates has been told
+
+	due   time.Time
+	place int       // in the queue; -1 while a poll is under way
+	swept time.Time // when a serial number that nobody knew last made it due
+	wake  chan struct{}
 }
 
 // poll refreshes once and returns when to do it again.

@@ -57,15 +57,22 @@ func (s SDK) Get(ctx context.Context, serial string) (*x509.Certificate, bool) {
 		return nil, false
 	}
 	e, ok := s.cache.trusted.Load().find(serial, s.cache.now())
-	return e.cert, ok
+	if !ok {
+		return nil, false
+	}
+	cert, err := x509.ParseCertificate(e.der)
+	return cert, err == nil
 }
 
 // GetAll implements core.CertificateGetter.
 func (s SDK) GetAll(context.Context) map[string]*x509.Certificate {
 	all := make(map[string]*x509.Certificate)
 	for _, e := range s.cache.trusted.Load().sorted() {
-		if e.verifies(s.cache.now()) {
-			all[wire.CertificateSerial(e.cert)] = e.cert
+		if !e.verifies(s.cache.now()) {
+			continue
+		}
+		if cert, err := x509.ParseCertificate(e.der); err == nil { // it was parsed before
+			all[wire.CertificateSerial(cert)] = cert
 		}
 	}
 	return all

@@ -3,7 +3,6 @@ package certcache
 import (
 	"cmp"
 	"crypto/rsa"
-	"crypto/x509"
 	"maps"
 	"slices"
 	"time"
@@ -17,8 +16,9 @@ const maxCertificates = 16
 // entry is one platform certificate.
 type entry struct {
 	serial    string // as WeChat Pay writes it
-	cert      *x509.Certificate
+	der       []byte // the certificate; parsed it would take four times the memory
 	key       *rsa.PublicKey
+	notAfter  time.Time // the certificate's own end
 	effective time.Time // encrypt with it from here on …
 	expire    time.Time // … until here: the API's word, the certificate's end or its leaving the list, whichever is first
 }
@@ -26,7 +26,7 @@ type entry struct {
 // verifies reports whether signatures of the certificate count. Its own end
 // decides: WeChat Pay shortens expire before a change, and answers and notifies
 // signed with the old one are still under way then.
-func (e entry) verifies(now time.Time) bool { return now.Before(e.cert.NotAfter) }
+func (e entry) verifies(now time.Time) bool { return now.Before(e.notAfter) }
 
 // encrypts reports whether the certificate may be chosen for new use.
 func (e entry) encrypts(now time.Time) bool {
@@ -98,5 +98,5 @@ func (s *snapshot) sorted() []entry { return slices.SortedFunc(maps.Values(s.ent
 // younger orders by the time of taking effect, the latest first, and always
 // the same way.
 func younger(a, b entry) int {
-	return cmp.Or(b.effective.Compare(a.effective), b.cert.NotAfter.Compare(a.cert.NotAfter), cmp.Compare(a.serial, b.serial))
+	return cmp.Or(b.effective.Compare(a.effective), b.notAfter.Compare(a.notAfter), cmp.Compare(a.serial, b.serial))
 }

@@ -58,7 +58,7 @@ func (c *Cache) Status() Status {
 		if e.verifies(now) {
 			s.Keys = append(s.Keys, Key{
 				Serial: e.serial, Source: SourceCertificate, Preferred: e.serial == preferred,
-				Effective: e.effective, Expire: e.expire, NotAfter: e.cert.NotAfter,
+				Effective: e.effective, Expire: e.expire, NotAfter: e.notAfter,
 			})
 		}
 	}

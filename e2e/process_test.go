@@ -18,7 +18,7 @@ import (
 )
 
 // patience is how long anything may take before a test gives up on it.
-const patience = 20 * time.Second
+const patience = time.Minute
 
 // binary is the wxproxy under test, built once.
 var binary string

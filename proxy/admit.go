@@ -33,7 +33,7 @@ func (o *Outbound) admitCaller(r *http.Request, l Listener) (caller *Caller, raw
 	if f := o.checkHost(r, l, absolute); f != nil {
 		return nil, "", f
 	}
-	if caller = identify(o.callers, r); caller == nil {
+	if caller = o.identify(r); caller == nil {
 		return nil, "", fail(ReasonForbidden,
 			"the caller is not one of those configured; send its token in the header %s", headerToken)
 	}

@@ -20,11 +20,31 @@ type Caller struct {
 	Merchants []string            // aliases; empty: all
 	Allow     []Pattern           // empty: every method and path that may be signed
 	Endpoints []string            // local endpoints granted (GrantPayParams …); empty: none
+
+	granted []*Merchant            // what Merchants names
+	grants  map[*Merchant]struct{} // the same; nil: all
+}
+
+// grant returns the caller with its merchants found.
+func (c *Caller) grant(d directory) *Caller {
+	granted := *c
+	granted.granted = d.list(c.Merchants)
+	if len(c.Merchants) > 0 {
+		granted.grants = make(map[*Merchant]struct{}, len(granted.granted))
+		for _, m := range granted.granted {
+			granted.grants[m] = struct{}{}
+		}
+	}
+	return &granted
 }
 
 // may reports whether the caller may act for a merchant.
-func (c *Caller) may(merchant string) bool {
-	return len(c.Merchants) == 0 || slices.Contains(c.Merchants, merchant)
+func (c *Caller) may(m *Merchant) bool {
+	if c.grants == nil {
+		return true
+	}
+	_, ok := c.grants[m]
+	return ok
 }
 
 // allows reports whether the caller may use a method on an escaped path.
@@ -33,18 +53,18 @@ func (c *Caller) allows(method, path string) bool {
 }
 
 // everyone is the caller where none are configured: who reaches a loopback
-// port or a Unix socket may use it, but not decrypt.
+// port or a Unix socket may use it.
 func everyone() *Caller { return &Caller{Name: "local", Endpoints: openGrants} }
 
 // identify finds the caller of a request, nil if it is none of them.
-func identify(callers []*Caller, r *http.Request) *Caller {
-	if len(callers) == 0 {
-		return everyone()
+func (o *Outbound) identify(r *http.Request) *Caller {
+	if o.everyone != nil {
+		return o.everyone
 	}
 	uid, hasUID := peerUID(r.Context())
 	digest := sha256.Sum256([]byte(callerToken(r.Header)))
 	var found *Caller
-	for _, c := range callers { // all are compared, so that time tells nothing
+	for _, c := range o.callers { // all are compared, so that time tells nothing
 		switch {
 		case c.Token != nil:
 			want := c.Token()

@@ -18,42 +18,26 @@ func (o *Outbound) choose(r *http.Request, c *Caller, l Listener) (*Merchant, *f
 	case len(named) > 1:
 		return nil, fail(ReasonUnknownMerchant, "the header %s stands %d times", headerMerchant, len(named))
 	case len(named) == 1:
-		m := o.merchant(named[0])
-		if m == nil || !c.may(m.Name) {
+		m := o.merchants.named[named[0]]
+		if m == nil || !c.may(m) {
 			return nil, fail(ReasonUnknownMerchant, "merchant %q is not configured for this caller", outside(named[0]))
 		}
 		return m, nil
 	case l.Merchant != "":
-		m := o.merchant(l.Merchant)
-		if m == nil || !c.may(m.Name) {
+		m := o.merchants.named[l.Merchant]
+		if m == nil || !c.may(m) {
 			return nil, fail(ReasonUnknownMerchant, "the merchant of this listener is not configured for this caller")
 		}
 		return m, nil
 	}
-	var only *Merchant
-	for _, m := range o.merchants {
-		if !c.may(m.Name) {
-			continue
-		}
-		if only != nil {
-			return nil, fail(ReasonUnknownMerchant, "several merchants are possible; name one in the header %s (alias or mchid)", headerMerchant)
-		}
-		only = m
-	}
-	if only == nil {
+	switch possible := c.granted; len(possible) {
+	case 0:
 		return nil, fail(ReasonUnknownMerchant, "no merchant is configured for this caller")
+	case 1:
+		return possible[0], nil
+	default:
+		return nil, fail(ReasonUnknownMerchant, "several merchants are possible; name one in the header %s (alias or mchid)", headerMerchant)
 	}
-	return only, nil
-}
-
-// merchant finds one by alias or mchid.
-func (o *Outbound) merchant(name string) *Merchant {
-	for _, m := range o.merchants {
-		if m.Name == name || m.MchID == name {
-			return m
-		}
-	}
-	return nil
 }
 
 // merchantFields are the top-level fields of a body that name who signs it.

@@ -21,13 +21,12 @@ func (o *Outbound) HeldBytes() int64 { return o.inFlight.held.Load() }
 
 // VerifyKnown is the check of a notify without refresh.
 func VerifyKnown(candidates []*Merchant, stamp wire.Stamp, body []byte) []*Merchant {
-	verified, _ := verifyKnown(candidates, stamp, body)
-	return verified
+	return verifyKnown((&entrance{merchants: candidates}).trusting(stamp.Serial), stamp, body)
 }
 
 // EncryptFields is the step of a request that does so, without HTTP around it.
 func (o *Outbound) EncryptFields(e *endpoint.Endpoint, h http.Header, target wire.Target, body []byte) (wire.Target, []byte, error) {
-	x := &exchange{merchant: o.merchants[0], endpoint: e}
+	x := &exchange{merchant: o.merchants.all[0], endpoint: e}
 	defer func() { o.inFlight.give(x.held) }()
 	d := &draft{header: h, target: target, body: body, signed: body}
 	if f := o.encryptFields(x, d); f != nil {
@@ -51,3 +50,6 @@ func Checked(from io.Reader, kind, sum string) (r io.Reader, end func()) {
 
 // HeldBack is how much of a file waits for the hash, in bytes.
 const HeldBack = heldBack
+
+// BoundPairs bounds the pairs of merchant and endpoint that have labels.
+func (m *Metrics) BoundPairs(n int64) { m.maxPairs = n }

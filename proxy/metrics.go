@@ -3,6 +3,8 @@ package proxy
 import (
 	"net/http"
 	"strconv"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -19,11 +21,20 @@ type Metrics struct {
 	skew      prometheus.Gauge
 	delivered prometheus.Gauge
 	sensitive *prometheus.CounterVec
+
+	pairs    sync.Map // of merchant and endpoint that have a label of their own
+	nPairs   atomic.Int64
+	maxPairs int64
 }
+
+// maxPairs bounds the labels of many merchants that use many endpoints. Each
+// pair has a handful of series, about 2 KB.
+const maxPairs = 20_000
 
 // NewMetrics registers the metrics with reg.
 func NewMetrics(reg prometheus.Registerer) (*Metrics, error) {
 	m := &Metrics{
+		maxPairs: maxPairs,
 		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "wxproxy_outbound_requests_total",
 			Help: "Calls of the app by merchant, endpoint template, outcome (verified, unsigned, unverified, local or the reason in Wxproxy-Error) and status.",
@@ -67,8 +78,24 @@ func (m *Metrics) outbound(merchant, endpoint, outcome string, status int, took 
 	if m == nil {
 		return
 	}
-	m.requests.WithLabelValues(merchant, endpoint, outcome, strconv.Itoa(status)).Inc()
+	m.requests.WithLabelValues(merchant, m.endpoint(merchant, endpoint), outcome, strconv.Itoa(status)).Inc()
 	m.duration.WithLabelValues(merchant).Observe(took.Seconds())
+}
+
+// endpoint is the endpoint's label, or "other" once too many pairs have one.
+func (m *Metrics) endpoint(merchant, endpoint string) string {
+	pair := [2]string{merchant, endpoint}
+	if _, known := m.pairs.Load(pair); known {
+		return endpoint
+	}
+	if m.nPairs.Add(1) > m.maxPairs {
+		m.nPairs.Add(-1)
+		return "other"
+	}
+	if _, raced := m.pairs.LoadOrStore(pair, struct{}{}); raced {
+		m.nPairs.Add(-1)
+	}
+	return endpoint
 }
 
 func (m *Metrics) notify(merchant, event, outcome string) {

@@ -8,7 +8,6 @@ import (
 	"log/slog"
 	"net/http"
 	"net/netip"
-	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -41,12 +40,20 @@ type NotifyOptions struct {
 	Now        func() time.Time // nil: time.Now
 	Log        *slog.Logger     // nil: none
 	Metrics    *Metrics         // nil: none
+
+	// KeyChanges counts the changes of what the merchants' Serials return.
+	// With it a path of many merchants asks those only that may have verified
+	// a notify. Nil: it asks each.
+	KeyChanges func() uint64
+	// Shared looks a serial number up that none of some merchants trusts, for
+	// all of them, and may refresh for it. Nil: their NotifyKeys do, one after
+	// the other.
+	Shared func(merchants []string) verifier.Keys
 }
 
 // Notify is the face to WeChat Pay.
 type Notify struct {
-	merchants  []*Merchant
-	paths      map[string][]*Route
+	paths      map[string]*entrance
 	table      *endpoint.Table
 	guard      *guard
 	once       *once
@@ -82,10 +89,15 @@ func NewNotify(o NotifyOptions) (*Notify, error) {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
+	merchants, err := newDirectory(o.Merchants)
+	if err != nil {
+		return nil, err
+	}
 	n := &Notify{
-		merchants: o.Merchants, paths: make(map[string][]*Route), table: o.Table, guard: newGuard(o.Guard, o.Now),
+		table: o.Table, guard: newGuard(o.Guard, o.Now),
 		once: newOnce(rememberedNotifies), limit: o.Limit, appTimeout: o.AppTimeout, now: o.Now, log: o.Log, metrics: o.Metrics,
 	}
+	var routes []*Route
 	for _, r := range o.Routes {
 		if r.Body == "" {
 			r.Body = BodyEnvelope
@@ -96,26 +108,28 @@ func NewNotify(o NotifyOptions) (*Notify, error) {
 		if err := r.check(); err != nil {
 			return nil, err
 		}
-		n.paths[r.Path] = append(n.paths[r.Path], &r)
+		routes = append(routes, &r)
 	}
-	for path, routes := range n.paths {
-		if err := checkDistinctKeys(path, n.candidates(routes)); err != nil {
+	n.paths = makeEntrances(merchants, routes)
+	for path, e := range n.paths {
+		if err := checkDistinctKeys(path, e.merchants); err != nil {
 			return nil, err
+		}
+		e.changes = o.KeyChanges
+		if o.Shared != nil && len(e.merchants) > 1 {
+			e.shared = o.Shared(aliases(e.merchants))
 		}
 	}
 	n.life, n.end = context.WithCancel(context.Background())
 	return n, nil
 }
 
-// candidates are the merchants that a path serves.
-func (n *Notify) candidates(routes []*Route) []*Merchant {
-	var list []*Merchant
-	for _, m := range n.merchants {
-		if slices.ContainsFunc(routes, func(r *Route) bool { return r.serves(m.Name) }) {
-			list = append(list, m)
-		}
+func aliases(merchants []*Merchant) []string {
+	names := make([]string, 0, len(merchants))
+	for _, m := range merchants {
+		names = append(names, m.Name)
 	}
-	return list
+	return names
 }
 
 // callback is one notify on its way; the log line and the metrics are made
@@ -144,9 +158,9 @@ func (n *Notify) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 func (n *Notify) handle(w http.ResponseWriter, r *http.Request, x *callback) result {
-	routes := n.paths[r.URL.EscapedPath()]
+	e := n.paths[r.URL.EscapedPath()]
 	switch {
-	case len(routes) == 0:
+	case e == nil:
 		return result{outcome: outcomeNotFound}
 	case r.Method != http.MethodPost:
 		return result{outcome: outcomeMethod}
@@ -159,9 +173,8 @@ func (n *Notify) handle(w http.ResponseWriter, r *http.Request, x *callback) res
 	if x.stamp, err = verifier.Stamp(r.Header, n.now()); err != nil {
 		return result{outcome: verifyOutcome(err), cause: err}
 	}
-	candidates := n.candidates(routes)
 	mayRefresh := !n.guard.inDebt(x.source)
-	if !mayRefresh && !slices.ContainsFunc(candidates, func(m *Merchant) bool { _, ok := m.Find(x.stamp.Serial); return ok }) {
+	if !mayRefresh && len(e.trusting(x.stamp.Serial)) == 0 {
 		return result{outcome: outcomeKeys} // before the body is read
 	}
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, n.limit))
@@ -173,14 +186,14 @@ func (n *Notify) handle(w http.ResponseWriter, r *http.Request, x *callback) res
 	}
 	x.read = true
 	limitRead(w, time.Time{}) // or net/http would take the deadline for WeChat Pay's going away
-	return n.accept(r, x, routes, candidates, body, mayRefresh)
+	return n.accept(r, x, e, body, mayRefresh)
 }
 
 // accept verifies, decrypts and delivers a body that was read.
-func (n *Notify) accept(r *http.Request, x *callback, routes []*Route, candidates []*Merchant, body []byte, mayRefresh bool) result {
+func (n *Notify) accept(r *http.Request, x *callback, e *entrance, body []byte, mayRefresh bool) result {
 	ctx, cancel := context.WithDeadline(r.Context(), x.start.Add(defaultBudget))
 	defer cancel()
-	verified, err := verify(ctx, candidates, x.stamp, body, mayRefresh)
+	verified, err := e.verify(ctx, x.stamp, body, mayRefresh)
 	if err != nil {
 		return result{outcome: verifyOutcome(err), cause: err}
 	}
@@ -188,7 +201,7 @@ func (n *Notify) accept(r *http.Request, x *callback, routes []*Route, candidate
 		return result{outcome: openOutcome(err), cause: err}
 	}
 	x.event = n.table.Event(x.opened.envelope.EventType)
-	route := routeFor(routes, x.opened.merchant.Name, x.event.Type)
+	route := routeFor(e.routes(x.opened.merchant), x.event.Type)
 	if route == nil {
 		return result{outcome: outcomeNoRoute}
 	}

@@ -14,25 +14,37 @@ import (
 	"github.com/wxproxy/wxproxy/verifier"
 )
 
-// verify finds the merchants among candidates whose trusted keys bear the
-// signature out. One path may serve many merchants; the same key is tried
-// once, and a refresh is asked for only if none of them knows the serial
-// number and mayRefresh is true.
-func verify(ctx context.Context, candidates []*Merchant, stamp wire.Stamp, body []byte, mayRefresh bool) ([]*Merchant, error) {
+// verify finds the merchants of a path whose trusted keys bear the signature
+// out. The same key is tried once, and a refresh is asked for only if none of
+// them knows the serial number and mayRefresh is true.
+func (e *entrance) verify(ctx context.Context, stamp wire.Stamp, body []byte, mayRefresh bool) ([]*Merchant, error) {
 	if stamp.Probe() {
 		return nil, verifier.ErrProbe
 	}
-	verified, known := verifyKnown(candidates, stamp, body)
-	switch {
-	case len(verified) > 0:
-		return verified, nil
-	case known:
-		return nil, verifier.ErrSignature
-	case !mayRefresh:
+	known := e.trusting(stamp.Serial)
+	if len(known) == 0 && !mayRefresh {
 		return nil, verifier.ErrKeysUnavailable
 	}
+	if len(known) == 0 && e.shared == nil {
+		return e.verifyInTurn(ctx, stamp, body)
+	}
+	if len(known) == 0 {
+		if _, err := e.shared.Lookup(ctx, stamp.Serial); err != nil {
+			return nil, err
+		}
+		known = e.trusting(stamp.Serial)
+	}
+	verified := verifyKnown(known, stamp, body)
+	if len(verified) == 0 {
+		return nil, verifier.ErrSignature
+	}
+	return verified, nil
+}
+
+// verifyInTurn lets one merchant after the other refresh.
+func (e *entrance) verifyInTurn(ctx context.Context, stamp wire.Stamp, body []byte) ([]*Merchant, error) {
 	failed := verifier.ErrSerialUnknown
-	for _, m := range candidates {
+	for _, m := range e.merchants {
 		err := verifier.Verify(ctx, m.NotifyKeys, stamp, body)
 		switch {
 		case err == nil:
@@ -46,29 +58,28 @@ func verify(ctx context.Context, candidates []*Merchant, stamp wire.Stamp, body 
 	return nil, failed
 }
 
-func verifyKnown(candidates []*Merchant, stamp wire.Stamp, body []byte) (verified []*Merchant, known bool) {
+func verifyKnown(known []trust, stamp wire.Stamp, body []byte) (verified []*Merchant) {
 	type tried struct {
 		key *rsa.PublicKey
 		ok  bool
 	}
 	var all []tried
-	for _, m := range candidates {
-		key, found := m.Find(stamp.Serial)
-		if !found {
-			continue
-		}
-		known = true
-		i := slices.IndexFunc(all, func(t tried) bool { return t.key == key || t.key.Equal(key) })
+	for _, k := range known {
+		i := slices.IndexFunc(all, func(t tried) bool { return sameKey(t.key, k.key) })
 		if i < 0 {
 			i = len(all)
-			all = append(all, tried{key, verifier.Check(key, stamp, body) == nil})
+			all = append(all, tried{k.key, verifier.Check(k.key, stamp, body) == nil})
 		}
 		if all[i].ok {
-			verified = append(verified, m)
+			verified = append(verified, k.merchant)
 		}
 	}
-	return verified, known
+	return verified
 }
+
+// sameKey compares public keys, with which rsa.PublicKey.Equal takes the care
+// that private ones need.
+func sameKey(a, b *rsa.PublicKey) bool { return a == b || a.E == b.E && a.N.Cmp(b.N) == 0 }
 
 var (
 	errNoAPIv3Key = errors.New("no APIv3 key is loaded")
@@ -82,10 +93,14 @@ func open(verified []*Merchant, body []byte, header http.Header) (*opened, error
 	if err != nil {
 		return nil, err
 	}
+	sealed, err := envelope.Resource.Sealed()
+	if err != nil {
+		return nil, err
+	}
 	failed := errNoAPIv3Key
 	for _, m := range verified {
 		for _, key := range m.APIv3Keys() {
-			plain, err := envelope.Resource.Open(key.Bytes())
+			plain, err := sealed.Open(key.Bytes())
 			if err != nil {
 				failed = err
 				continue

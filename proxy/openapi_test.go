@@ -13,15 +13,15 @@ import (
 
 // apiSchema is as much of JSON Schema as the document needs.
 type apiSchema struct {
-	Ref        string            `json:"$ref"`
-	Type       string            `json:"type"`
-	Pattern    string            `json:"pattern"`
-	Required   []string          `json:"required"`
+	Ref        string               `json:"$ref"`
+	Type       string               `json:"type"`
+	Pattern    string               `json:"pattern"`
+	Required   []string             `json:"required"`
 	Properties map[string]apiSchema `json:"properties"`
-	Additional json.RawMessage   `json:"additionalProperties"`
+	Additional json.RawMessage      `json:"additionalProperties"`
 	Items      *apiSchema           `json:"items"`
-	MinItems   int               `json:"minItems"`
-	MaxItems   int               `json:"maxItems"`
+	MinItems   int                  `json:"minItems"`
+	MaxItems   int                  `json:"maxItems"`
 }
 
 type apiContent map[string]struct {
@@ -39,7 +39,7 @@ type apiOperation struct {
 }
 
 type apiDocument struct {
-	OpenAPI    string                          `json:"openapi"`
+	OpenAPI    string                             `json:"openapi"`
 	Paths      map[string]map[string]apiOperation `json:"paths"`
 	Components struct {
 		Schemas map[string]apiSchema `json:"schemas"`

@@ -45,8 +45,9 @@ type OutboundOptions struct {
 
 // Outbound is the face to the app.
 type Outbound struct {
-	merchants []*Merchant
+	merchants directory
 	callers   []*Caller
+	everyone  *Caller // where no callers are configured, else nil
 	table     *endpoint.Table
 	upstream  *Upstream
 	hosts     map[string]struct{}
@@ -89,10 +90,20 @@ func NewOutbound(o OutboundOptions) (*Outbound, error) {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
+	merchants, err := newDirectory(o.Merchants)
+	if err != nil {
+		return nil, err
+	}
 	out := &Outbound{
-		merchants: o.Merchants, callers: o.Callers, table: o.Table, upstream: o.Upstream,
+		merchants: merchants, table: o.Table, upstream: o.Upstream,
 		hosts: make(map[string]struct{}), limits: o.Limits, inFlight: budget{limit: o.Limits.InFlight},
 		timeout: o.Timeout, now: o.Now, log: o.Log, metrics: o.Metrics,
+	}
+	if len(o.Callers) == 0 {
+		out.everyone = everyone().grant(merchants)
+	}
+	for _, c := range o.Callers {
+		out.callers = append(out.callers, c.grant(merchants))
 	}
 	for _, h := range o.Hosts {
 		out.hosts[strings.ToLower(h)] = struct{}{}

@@ -40,6 +40,9 @@ type Merchant struct {
 	// Preferred is the platform key that WeChat Pay shall sign answers with,
 	// and that sensitive fields are encrypted with; false while none is known.
 	Preferred func() (serial string, key *rsa.PublicKey, ok bool)
+	// Serials lists the serial numbers that Find knows; others may be among
+	// them. Only NotifyOptions.KeyChanges needs it.
+	Serials func() []string
 	// Find returns the trusted platform key of a serial number, without waiting.
 	Find func(serial string) (*rsa.PublicKey, bool)
 	// AnswerKeys and NotifyKeys look a serial number up and may refresh for

@@ -135,13 +135,7 @@ func newRig(t testing.TB, w *wechat, edits ...func(*setup)) *rig {
 	for _, edit := range edits {
 		edit(s)
 	}
-	for _, base := range s.bases {
-		u, err := url.Parse(base)
-		if err != nil {
-			t.Fatal(err)
-		}
-		s.upstream.Bases = append(s.upstream.Bases, u)
-	}
+	s.upstream.Bases = append(s.upstream.Bases, bases(t, s.bases...)...)
 	up, err := proxy.NewUpstream(s.upstream)
 	if err != nil {
 		t.Fatal(err)
@@ -155,6 +149,18 @@ func newRig(t testing.TB, w *wechat, edits ...func(*setup)) *rig {
 	front := httptest.NewServer(out.Handler(s.listener))
 	t.Cleanup(front.Close)
 	return &rig{t: t, trust: k, out: out, front: front}
+}
+
+func bases(t testing.TB, texts ...string) (list []*url.URL) {
+	t.Helper()
+	for _, text := range texts {
+		u, err := url.Parse(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		list = append(list, u)
+	}
+	return list
 }
 
 // got is an answer as the app has it.

@@ -38,12 +38,9 @@ type Route struct {
 	Client      *http.Client        // nil: a plain one; with the app's TLS otherwise
 }
 
-// match reports whether a route takes a notify, and how exactly its pattern
+// match reports whether a route takes an event, and how exactly its pattern
 // says so: of several routes on one path the most exact one takes it.
-func (r *Route) match(merchant, event string) (exactness int, ok bool) {
-	if !r.serves(merchant) {
-		return 0, false
-	}
+func (r *Route) match(event string) (exactness int, ok bool) {
 	if len(r.Events) == 0 {
 		return 0, true
 	}
@@ -59,20 +56,16 @@ func (r *Route) match(merchant, event string) (exactness int, ok bool) {
 	return exactness, ok
 }
 
-// routeFor picks the route of a notify, nil if none takes it.
-func routeFor(routes []*Route, merchant, event string) *Route {
+// routeFor picks the route of a merchant's notify, nil if none takes it.
+func routeFor(routes []*Route, event string) *Route {
 	var best *Route
 	most := -1
 	for _, r := range routes {
-		if exactness, ok := r.match(merchant, event); ok && exactness > most {
+		if exactness, ok := r.match(event); ok && exactness > most {
 			best, most = r, exactness
 		}
 	}
 	return best
-}
-
-func (r *Route) serves(merchant string) bool {
-	return len(r.Merchants) == 0 || slices.Contains(r.Merchants, merchant)
 }
 
 func (r *Route) check() error {

@@ -5,11 +5,12 @@ import (
 	"crypto"
 	"crypto/rsa"
 	"fmt"
-	"log/slog"
 	"net/http"
 	"path/filepath"
 	"sync/atomic"
 	"time"
+
+	"golang.org/x/time/rate"
 
 	"github.com/wxproxy/wxproxy/certcache"
 	"github.com/wxproxy/wxproxy/internal/admin"
@@ -24,7 +25,8 @@ import (
 // account is one merchant at work: its own keys and WeChat Pay's.
 type account struct {
 	*merchant.Merchant
-	cache *certcache.Cache
+	cache   *certcache.Cache
+	changed func() // what it trusts may have changed
 
 	// Keys from Vault serve for maxStale after Vault last gave them; zero:
 	// for ever. Keys from elsewhere have no such end.
@@ -34,30 +36,30 @@ type account struct {
 
 // newAccount loads a merchant's keys and the copy of its platform
 // certificates. A copy that cannot be used is no reason not to start.
-func newAccount(ctx context.Context, c config.Merchant, cfg *config.Config, reader secret.Reader, up *proxy.Upstream, log *slog.Logger) (*account, error) {
-	m, err := merchant.New(merchantSpec(c), reader, nil, log)
+func (s *sidecar) newAccount(ctx context.Context, c config.Merchant, limit *rate.Limiter) (*account, error) {
+	m, err := merchant.New(merchantSpec(c), s.reader, nil, s.log)
 	if err != nil {
 		return nil, err
 	}
-	a := &account{Merchant: m}
+	a := &account{Merchant: m, changed: func() { s.changes.Add(1) }}
 	if inVault(c) {
-		a.maxStale = cfg.Vault.MaxStale
+		a.maxStale = s.cfg.Vault.MaxStale
 	}
 	if err := a.Reload(ctx); err != nil {
 		return nil, err
 	}
 	o := certcache.Options{
 		Name: c.Name, Certificates: c.Platform.Certificates == "auto", Pinned: a.pinned,
-		Fetch: a.fetch(up), APIv3Keys: a.apiv3Keys, Log: log,
+		Fetch: a.fetch(s.upstream), APIv3Keys: a.apiv3Keys, Log: s.log, Changed: a.changed, NotifyLimit: limit,
 	}
-	if cfg.StateDir != "" {
-		o.File = filepath.Join(cfg.StateDir, c.Name+".certificates")
+	if s.cfg.StateDir != "" {
+		o.File = filepath.Join(s.cfg.StateDir, c.Name+".certificates")
 	}
 	if a.cache, err = certcache.New(o); err != nil {
 		return nil, err
 	}
 	if err := a.cache.Load(); err != nil {
-		log.Warn("stored platform certificates not used", "merchant", c.Name, "error", err)
+		s.log.Warn("stored platform certificates not used", "merchant", c.Name, "error", err)
 	}
 	return a, nil
 }
@@ -69,6 +71,7 @@ func (a *account) Reload(ctx context.Context) error {
 		return err
 	}
 	a.lastGood.Store(began.UnixNano())
+	a.changed()
 	return nil
 }
 
@@ -148,7 +151,7 @@ func (a *account) proxied() *proxy.Merchant {
 	return &proxy.Merchant{
 		Name: a.Name(), MchID: a.Current().MchID,
 		Signer: a.signer, APIv3Keys: a.apiv3Keys, APIv2Key: a.apiv2Key, Decrypter: a.decrypter,
-		Preferred: a.cache.Preferred, Find: a.cache.Find,
+		Preferred: a.cache.Preferred, Serials: a.cache.Serials, Find: a.cache.Find,
 		AnswerKeys: a.cache.For(certcache.Outbound), NotifyKeys: a.cache.For(certcache.Notify),
 	}
 }

@@ -157,7 +157,7 @@ func blessedNotifies(when func(http.Header) bool) func(*testing.T, *sidecar) htt
 func newDemoNotify(s *sidecar) (*proxy.Notify, error) {
 	route := s.cfg.Notify.Routes[0]
 	return proxy.NewNotify(proxy.NotifyOptions{
-		Merchants: s.proxied(), Table: s.table, Routes: []proxy.Route{{Path: route.Path, To: route.To}},
+		Merchants: s.merchants, Table: s.table, Routes: []proxy.Route{{Path: route.Path, To: route.To}},
 	})
 }
 

@@ -11,12 +11,16 @@ import (
 	"github.com/wxproxy/wxproxy/internal/config"
 	"github.com/wxproxy/wxproxy/internal/secret"
 	"github.com/wxproxy/wxproxy/proxy"
+	"github.com/wxproxy/wxproxy/verifier"
 )
 
 func (s *sidecar) makeOutbound(ctx context.Context) (err error) {
+	for _, a := range s.accounts {
+		s.merchants = append(s.merchants, a.proxied())
+	}
 	o := s.cfg.Outbound
 	options := proxy.OutboundOptions{
-		Merchants: s.proxied(), Table: s.table, Upstream: s.upstream, Hosts: ownHosts(o),
+		Merchants: s.merchants, Table: s.table, Upstream: s.upstream, Hosts: ownHosts(o),
 		Limits: proxy.Limits{Request: int64(o.Limits.Request), Response: int64(o.Limits.Response), InFlight: int64(o.Limits.InFlight), EncryptedBill: int64(o.Limits.EncryptedBill)},
 		Rate:   rate.Limit(o.Limits.Rate.PerSecond), Burst: o.Limits.Rate.Burst,
 		Timeout: o.Timeout, Log: s.log, Metrics: s.metrics,
@@ -82,7 +86,9 @@ func (s *sidecar) makeNotify(ctx context.Context) (err error) {
 		return nil
 	}
 	options := proxy.NotifyOptions{
-		Merchants: s.proxied(), Table: s.table, Limit: int64(c.Limit), Log: s.log, Metrics: s.metrics,
+		Merchants: s.merchants, Table: s.table, Limit: int64(c.Limit), Log: s.log, Metrics: s.metrics,
+		KeyChanges: s.changes.Load,
+		Shared:     func(names []string) verifier.Keys { return s.fleet.For(names...) },
 		Guard: proxy.Guard{
 			Sources: c.SourceIPs, TrustedProxies: c.TrustedProxies,
 			Rate: rate.Limit(c.Rate.PerSecond), Burst: c.Rate.Burst,
@@ -113,15 +119,7 @@ func (s *sidecar) route(ctx context.Context, r config.Route) (proxy.Route, error
 		return proxy.Route{}, err
 	}
 	return proxy.Route{
-		Path: r.Path, Merchants: s.cfg.MerchantsOf(r), Events: r.Events, To: r.To,
+		Path: r.Path, Merchants: s.cfg.NamedBy(r), Events: r.Events, To: r.To,
 		Body: proxy.BodyForm(r.Body), Timeout: r.Timeout, Secret: key, Client: client, FieldsAlone: r.Sensitive == "off",
 	}, nil
-}
-
-func (s *sidecar) proxied() []*proxy.Merchant {
-	list := make([]*proxy.Merchant, 0, len(s.accounts))
-	for _, a := range s.accounts {
-		list = append(list, a.proxied())
-	}
-	return list
 }

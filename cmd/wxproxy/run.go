@@ -18,9 +18,7 @@ func (s *sidecar) Run(ctx context.Context) error {
 	life, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
 	tasks, life := errgroup.WithContext(life)
-	for _, a := range s.accounts {
-		tasks.Go(func() error { return a.cache.Run(life) })
-	}
+	tasks.Go(func() error { return s.fleet.Run(life) })
 	tasks.Go(func() error {
 		return s.watcher.Run(life, func() { _ = s.reload(life) }) // reload logs
 	})

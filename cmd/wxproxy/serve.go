@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"runtime/debug"
 
 	"github.com/wxproxy/wxproxy/internal/config"
 	"github.com/wxproxy/wxproxy/internal/secret"
@@ -33,6 +34,7 @@ func runServe(ctx context.Context, args []string, _, stderr io.Writer) int {
 		fmt.Fprintf(stderr, "wxproxy: not started:\n%v\n", err)
 		return exitUsage
 	}
+	debug.FreeOSMemory() // reading the config and the keys of many merchants left more than it keeps
 	if err := s.Run(ctx); err != nil {
 		log.Error("stopped", "error", err)
 		return exitFailed

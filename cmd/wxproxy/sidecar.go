@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"crypto/x509"
-	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -17,7 +16,6 @@ import (
 	"github.com/wxproxy/wxproxy/certcache"
 	"github.com/wxproxy/wxproxy/internal/config"
 	"github.com/wxproxy/wxproxy/internal/endpoint"
-	"github.com/wxproxy/wxproxy/internal/merchant"
 	"github.com/wxproxy/wxproxy/internal/secret"
 	"github.com/wxproxy/wxproxy/internal/vault"
 	"github.com/wxproxy/wxproxy/proxy"
@@ -32,17 +30,20 @@ type sidecar struct {
 	metrics  *proxy.Metrics
 	reloads  *prometheus.CounterVec
 
-	table    *endpoint.Table
-	upstream *proxy.Upstream
-	vault    *vault.Client // nil without
-	accounts []*account
-	outbound *proxy.Outbound
-	notify   *proxy.Notify // nil without routes
-	live     []*secret.Live
-	apps     []*appTransport
-	watcher  *secret.Watcher
-	doors    []door
-	draining atomic.Bool
+	table     *endpoint.Table
+	upstream  *proxy.Upstream
+	vault     *vault.Client // nil without
+	accounts  []*account
+	fleet     *certcache.Fleet
+	merchants []*proxy.Merchant // the accounts as both faces see them
+	changes   atomic.Uint64     // of the keys that merchants trust
+	outbound  *proxy.Outbound
+	notify    *proxy.Notify // nil without routes
+	live      []*secret.Live
+	apps      []*appTransport
+	watcher   *secret.Watcher
+	doors     []door
+	draining  atomic.Bool
 }
 
 // newSidecar builds everything and opens the listeners; Run serves. The error
@@ -127,50 +128,6 @@ func upstreamRoots(cfg *config.Config) (*x509.CertPool, error) {
 		return nil, fmt.Errorf("outbound.upstream_ca: %w", err)
 	}
 	return pool, nil
-}
-
-// makeAccounts loads every merchant and reports all that fail.
-func (s *sidecar) makeAccounts(ctx context.Context) error {
-	if dir := s.cfg.StateDir; dir != "" {
-		if err := os.MkdirAll(dir, 0o700); err != nil {
-			return fmt.Errorf("state_dir: %w", err)
-		}
-	}
-	accounts := make([]*account, len(s.cfg.Merchants))
-	failed := atOnce(len(accounts), func(i int) (err error) {
-		accounts[i], err = newAccount(ctx, s.cfg.Merchants[i], s.cfg, s.reader, s.upstream, s.log)
-		return err
-	})
-	if failed == nil {
-		failed = distinctMchIDs(accounts)
-	}
-	if failed != nil {
-		return failed
-	}
-	s.accounts = accounts
-	var caches []*certcache.Cache
-	var merchants []*merchant.Merchant
-	for _, a := range accounts {
-		caches = append(caches, a.cache)
-		merchants = append(merchants, a.Merchant)
-	}
-	return errors.Join(
-		s.registry.Register(certcache.NewCollector(caches...)),
-		s.registry.Register(merchant.NewCollector(merchants...)))
-}
-
-// distinctMchIDs refuses a merchant given twice; the config cannot see it
-// where the number stands in a certificate.
-func distinctMchIDs(accounts []*account) error {
-	seen := make(map[string]string)
-	for _, a := range accounts {
-		mchid := a.Current().MchID
-		if other, ok := seen[mchid]; ok {
-			return fmt.Errorf("merchants %s and %s are both %s; keep one of them", other, a.Name(), mchid)
-		}
-		seen[mchid] = a.Name()
-	}
-	return nil
 }
 
 // metricsHandler serves the registry.

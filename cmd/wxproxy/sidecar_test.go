@@ -57,7 +57,7 @@ admin: {listen: "127.0.0.1:0", control: "unix:`+filepath.Join(dir, "ctl.sock")+`
 	return dir, filepath.Join(dir, "wxproxy.yaml")
 }
 
-func write(t *testing.T, dir, name string, content []byte) {
+func write(t testing.TB, dir, name string, content []byte) {
 	t.Helper()
 	if err := os.WriteFile(filepath.Join(dir, name), content, 0o600); err != nil {
 		t.Fatal(err)

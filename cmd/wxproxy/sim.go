@@ -64,6 +64,7 @@ func parseSimFlags(args []string, stdout, stderr io.Writer) (*simFlags, error) {
 	set.Float64Var(&f.options.SpeedUp, "speed-up", 60, "divide the delays of WeChat Pay's notify schedule by this")
 	set.DurationVar(&f.options.AutoPay, "auto-pay", 0, "pay orders this long after they were made; 0: only on command")
 	set.DurationVar(&f.options.RefundDelay, "refund-delay", 500*time.Millisecond, "how long a refund is processed; negative: until a command")
+	set.IntVar(&f.options.Count, "merchants", 1, "`number` of merchants; those beyond the first share one RSA key")
 	set.BoolVar(&f.options.PublicKeyOnly, "public-key-only", false, "be a merchant without platform certificates, as new ones are")
 	set.StringVar(&f.options.NotifyBase, "notify-base", "", "`URL` that replaces scheme, host and port of every notify_url, as in http://127.0.0.1:8443")
 	set.BoolVar(&f.options.AllowRemoteNotify, "allow-remote-notify", false, "deliver notifies to other machines too")
@@ -72,6 +73,9 @@ func parseSimFlags(args []string, stdout, stderr io.Writer) (*simFlags, error) {
 	}
 	if set.NArg() > 0 {
 		return nil, fmt.Errorf("unexpected argument %q", set.Arg(0))
+	}
+	if f.options.Count < 1 || f.options.Count > 4096 {
+		return nil, errors.New("--merchants must be 1 to 4096")
 	}
 	if f.options.SpeedUp <= 0 {
 		return nil, errors.New("--speed-up must be above 0")
@@ -176,8 +180,12 @@ func reachable(a net.Addr) string {
 }
 
 func (f *simFlags) greet(w io.Writer, s *sim.Sim, base string) {
-	m := s.Overview().Merchants[0]
+	all := s.Overview().Merchants
+	m := all[0]
 	fmt.Fprintf(w, "simulated WeChat Pay on %s\n  merchant %s, certificate %s\n  help: curl %s/_sim/help\n", base, m.MchID, m.SerialNo, base)
+	if more := len(all) - 1; more > 0 {
+		fmt.Fprintf(w, "  and %d more, to %s\n", more, all[more].MchID)
+	}
 	if dir := f.options.Dir; dir != "" {
 		fmt.Fprintf(w, "  credentials and wxproxy.yaml in %s: wxproxy serve -c %s/wxproxy.yaml\n", dir, dir)
 	} else {

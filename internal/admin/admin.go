@@ -8,6 +8,7 @@ package admin
 import (
 	"encoding/json"
 	"net/http"
+	"slices"
 )
 
 // Status is the state of one merchant, as operators see it.
@@ -19,28 +20,69 @@ type Status struct {
 }
 
 // Health serves /healthz (the process lives), /readyz (every merchant has a
-// key and a usable platform key; it says which has not) and /metrics.
+// key and a usable platform key; it says which has not), /readyz/ALIAS (this
+// one has) and /metrics.
 func Health(statuses func() []Status, metrics http.Handler) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
 		writeJSON(w, http.StatusOK, map[string]string{"status": "alive"})
 	})
-	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) {
-		list := statuses()
-		answer := struct {
-			Ready     bool     `json:"ready"`
-			Merchants []Status `json:"merchants"`
-		}{true, list}
-		code := http.StatusOK
-		for _, s := range list {
-			if !s.Ready {
-				answer.Ready, code = false, http.StatusServiceUnavailable
-			}
+	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) {
+		ready(w, statuses(), r.URL.Query().Has("all"))
+	})
+	mux.HandleFunc("GET /readyz/{merchant}", func(w http.ResponseWriter, r *http.Request) {
+		list := slices.DeleteFunc(statuses(), func(s Status) bool { return s.Merchant != r.PathValue("merchant") })
+		if len(list) == 0 {
+			writeJSON(w, http.StatusNotFound, map[string]string{"problem": "no merchant has this alias"})
+			return
 		}
-		writeJSON(w, code, answer)
+		ready(w, list, true)
 	})
 	mux.Handle("GET /metrics", metrics)
 	return mux
+}
+
+// readable is how many merchants a person can look through. With more of them
+// those are listed that need it.
+const readable = 50
+
+func ready(w http.ResponseWriter, list []Status, all bool) {
+	answer := struct {
+		Ready     bool     `json:"ready"`
+		Total     int      `json:"total"`
+		NotReady  int      `json:"not_ready"`
+		Warnings  int      `json:"warnings"`
+		Merchants []Status `json:"merchants"`
+		Omitted   int      `json:"omitted,omitempty"` // of the merchants; ?all lists them
+	}{Total: len(list)}
+	for _, s := range list {
+		switch {
+		case !s.Ready:
+			answer.NotReady++
+		case s.Warning != "":
+			answer.Warnings++
+		}
+	}
+	answer.Merchants = list
+	if len(list) > readable && !all {
+		answer.Merchants = slices.DeleteFunc(slices.Clone(list), func(s Status) bool { return s.Ready && s.Warning == "" })
+		slices.SortStableFunc(answer.Merchants, func(a, b Status) int { return severity(a) - severity(b) })
+		answer.Merchants = answer.Merchants[:min(len(answer.Merchants), readable)]
+		answer.Omitted = len(list) - len(answer.Merchants)
+	}
+	answer.Ready = answer.NotReady == 0
+	code := http.StatusOK
+	if !answer.Ready {
+		code = http.StatusServiceUnavailable
+	}
+	writeJSON(w, code, answer)
+}
+
+func severity(s Status) int {
+	if s.Ready {
+		return 1
+	}
+	return 0
 }
 
 func writeJSON(w http.ResponseWriter, status int, v any) {

@@ -4,9 +4,12 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"maps"
 	"net/http"
 	"net/http/httptest"
+	"reflect"
+	"slices"
 	"strings"
 	"testing"
 
@@ -46,6 +49,56 @@ func TestReadyNamesWhoIsNot(t *testing.T) {
 	}
 	if got := get(h, "POST", "/readyz", nil).Code; got != 405 {
 		t.Errorf("POST readyz: %d", got)
+	}
+}
+
+// Of many merchants those are listed that need a look, the worst first.
+func TestReadyOfManyIsReadable(t *testing.T) {
+	t.Parallel()
+	var states []admin.Status
+	for i := range 1000 {
+		states = append(states, admin.Status{Merchant: fmt.Sprintf("shop-%d", i), Ready: true})
+	}
+	states[3].Warning = "expires soon"
+	states[777] = admin.Status{Merchant: "shop-777", Problem: "no key"}
+	h := admin.Health(func() []admin.Status { return slices.Clone(states) }, http.NotFoundHandler())
+	type answer struct {
+		Ready     bool
+		Total     int
+		NotReady  int `json:"not_ready"`
+		Warnings  int
+		Merchants []admin.Status
+		Omitted   int
+	}
+	read := func(path string, status int) (a answer) {
+		t.Helper()
+		w := get(h, "GET", path, nil)
+		if err := json.Unmarshal(w.Body.Bytes(), &a); err != nil || w.Code != status {
+			t.Fatalf("%s: %d %s %v", path, w.Code, w.Body, err)
+		}
+		return a
+	}
+	want := answer{Total: 1000, NotReady: 1, Warnings: 1, Merchants: []admin.Status{states[777], states[3]}, Omitted: 998}
+	if got := read("/readyz", 503); !reflect.DeepEqual(got, want) {
+		t.Errorf("got %+v", got)
+	}
+	if got := read("/readyz?all", 503); len(got.Merchants) != 1000 || got.Omitted != 0 {
+		t.Errorf("all: %d, and %d left out", len(got.Merchants), got.Omitted)
+	}
+	if got := read("/readyz/shop-3", 200); !got.Ready || got.Total != 1 {
+		t.Errorf("got %+v", got)
+	}
+	if got := read("/readyz/shop-777", 503); got.Ready || got.Merchants[0].Problem != "no key" {
+		t.Errorf("got %+v", got)
+	}
+	if got := get(h, "GET", "/readyz/nobody", nil).Code; got != 404 {
+		t.Errorf("nobody: %d", got)
+	}
+	for i := range states {
+		states[i].Ready, states[i].Problem = false, "no key"
+	}
+	if got := read("/readyz", 503); got.NotReady != 1000 || len(got.Merchants) != 50 || got.Omitted != 950 {
+		t.Errorf("%d not ready, %d listed, %d left out", got.NotReady, len(got.Merchants), got.Omitted)
 	}
 }
 

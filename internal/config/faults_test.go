@@ -192,6 +192,7 @@ func TestMerchantFaults(t *testing.T) {
 		{"public key id", platform("public_key: file:other.pem\npublic_key_id: 0119"), "9 merchants[0].platform.public_key_id: is not the ID"},
 		{"nothing to verify with", platform("certificates: off"), "8 merchants[0].platform.certificates: is off"},
 		{"same name", strings.Replace(two("name: second", "name: shop"), "      to", "      merchant: shop\n      to", 1), "7 merchants[1].name: is the same as merchants[0].name"},
+		{"alias is another's mchid", strings.Replace(strings.Replace(two("1900000002", "1900000002"), "- name: second", "- name: \"1900000001\"", 1), "      to", "      merchant: shop\n      to", 1), "7 merchants[1].name: is the mchid of another merchant, see merchants[0].mchid"},
 		{"same mchid", strings.Replace(two("1900000002", "1900000001"), "      to", "      merchant: shop\n      to", 1), "8 merchants[1].mchid: is the same as merchants[0].mchid"},
 	})
 }

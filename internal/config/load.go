@@ -11,9 +11,9 @@ import (
 	"strings"
 )
 
-// maxFile bounds a config. A thousand merchants fit; a log file given by
+// maxFile bounds a config. Four thousand merchants fit; a log file given by
 // mistake is refused before it is parsed.
-const maxFile = 1 << 20
+const maxFile = 4 << 20
 
 // Sources is where values come from besides the file. A flag wins over an
 // environment variable, which wins over the file.

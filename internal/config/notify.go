@@ -90,14 +90,23 @@ func (t ClientTLS) IsZero() bool { return t == ClientTLS{} }
 
 func (r *Route) setDefaults() { r.Body, r.Ack, r.Sensitive = "envelope", "app", "on" }
 
-// MerchantsOf returns the aliases that r is for: those it names, all of them
-// for "all", the only merchant when it names none.
-func (c *Config) MerchantsOf(r Route) []string {
+// NamedBy returns the aliases that r names, none where it is for all of them:
+// it says so, or there is one merchant only.
+func (*Config) NamedBy(r Route) []string {
 	switch {
 	case r.Merchant != "" && r.Merchant != allMerchants:
 		return []string{r.Merchant}
 	case len(r.Merchants) > 0 && r.Merchants[0] != allMerchants:
 		return r.Merchants
+	default:
+		return nil
+	}
+}
+
+// MerchantsOf returns the aliases that r is for.
+func (c *Config) MerchantsOf(r Route) []string {
+	if named := c.NamedBy(r); named != nil {
+		return named
 	}
 	names := make([]string, 0, len(c.Merchants))
 	for _, m := range c.Merchants {

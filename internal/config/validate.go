@@ -8,15 +8,19 @@ import (
 // A checker collects faults. It knows the config as a whole, for references
 // from one section to another.
 type checker struct {
-	c      *Config
-	faults Errors
+	c       *Config
+	aliases map[string]bool // of merchants
+	faults  Errors
 }
 
 // Validate reports every fault of c. It changes nothing; it looks at the files
 // that c names and, for a loaded config, at the variables; at nothing else
 // outside c.
 func (c *Config) Validate() Errors {
-	k := &checker{c: c}
+	k := &checker{c: c, aliases: make(map[string]bool, len(c.Merchants))}
+	for _, m := range c.Merchants {
+		k.aliases[m.Name] = true
+	}
 	k.merchants()
 	k.outbound()
 	k.notify()
@@ -37,18 +41,9 @@ func (k *checker) fault(key, problem, fix string) {
 	k.faults = append(k.faults, Fault{File: file, Line: line, Key: key, Problem: problem, Fix: fix})
 }
 
-func (k *checker) known(merchant string) bool {
-	for _, m := range k.c.Merchants {
-		if m.Name == merchant {
-			return true
-		}
-	}
-	return false
-}
-
 // alias checks a reference to a merchant.
 func (k *checker) alias(key, name string) {
-	if k.known(name) {
+	if k.aliases[name] {
 		return
 	}
 	fix := "write the name of an entry of merchants"

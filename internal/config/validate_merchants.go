@@ -30,6 +30,11 @@ func (k *checker) merchants() {
 		k.unique(aliases, join(key, "name"), m.Name, "give each merchant its own name")
 		k.unique(ids, join(key, "mchid"), m.MchID, "keep one entry for each mchid")
 	}
+	for i, m := range k.c.Merchants {
+		if first, ok := ids[m.Name]; ok && m.Name != m.MchID {
+			k.fault(fmt.Sprintf("merchants[%d].name", i), "is the mchid of another merchant, see "+first, "use another name: callers may ask for either by it")
+		}
+	}
 }
 
 // unique remembers value under its key and faults one that was there before.

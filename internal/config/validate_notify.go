@@ -3,8 +3,6 @@ package config
 import (
 	"fmt"
 	"regexp"
-	"slices"
-	"strings"
 )
 
 var routePath = regexp.MustCompile(`^/([A-Za-z0-9_~-][A-Za-z0-9._~-]*/)*([A-Za-z0-9_~-][A-Za-z0-9._~-]*)?$`)
@@ -32,11 +30,8 @@ func (k *checker) notify() {
 		key := fmt.Sprintf("notify.routes[%d]", i)
 		k.route(key, r)
 		k.routeMerchants(key, r)
-		for j, before := range n.Routes[:i] {
-			k.routePair(key, r, fmt.Sprintf("notify.routes[%d]", j), before)
-		}
 	}
-	k.sharedKeys(n.Routes)
+	k.sharedPaths(n.Routes)
 }
 
 func (k *checker) route(key string, r Route) {
@@ -90,50 +85,6 @@ func (k *checker) routeMerchants(key string, r Route) {
 			k.alias(item, name)
 		} else if len(r.Merchants) > 1 {
 			k.fault(item, "stands among names", "write merchants: all alone, or only names")
-		}
-	}
-}
-
-// routePair refuses two routes that claim the same notifies. Patterns that
-// differ never tie: the longest that matches wins.
-func (k *checker) routePair(key string, r Route, beforeKey string, before Route) {
-	if r.Path == "" || r.Path != before.Path || !overlap(k.c.MerchantsOf(r), k.c.MerchantsOf(before)) {
-		return
-	}
-	if overlap(eventsOf(r), eventsOf(before)) {
-		k.fault(join(key, "path"), "claims notifies that "+beforeKey+" claims too", "give the routes different events or merchants, or another path")
-	}
-}
-
-func eventsOf(r Route) []string {
-	if len(r.Events) == 0 {
-		return []string{"*"}
-	}
-	return r.Events
-}
-
-func overlap(a, b []string) bool {
-	return slices.ContainsFunc(a, func(s string) bool { return slices.Contains(b, s) })
-}
-
-// sharedKeys refuses merchants with one APIv3 key on one path: who decrypts a
-// notify is whose it is, and here both would.
-func (k *checker) sharedKeys(routes []Route) {
-	type place struct{ path, key string }
-	owner := map[place]string{}
-	for i, r := range routes {
-		for _, m := range k.c.Merchants {
-			p := place{r.Path, m.APIv3Key.String()}
-			if p.key == "" || !slices.Contains(k.c.MerchantsOf(r), m.Name) {
-				continue
-			}
-			if other, ok := owner[p]; ok && other != m.Name {
-				k.fault(fmt.Sprintf("notify.routes[%d].path", i),
-					strings.Join([]string{"serves", other, "and", m.Name + ",", "which share one APIv3 key: a notify could not be told apart"}, " "),
-					"give each merchant its own path, or its own APIv3 key")
-				return
-			}
-			owner[p] = m.Name
 		}
 	}
 }

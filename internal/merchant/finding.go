@@ -53,7 +53,13 @@ func failures(name string, findings []Finding) error {
 
 // warnings are the findings that deserve attention and stop nothing.
 func warnings(findings []Finding) []Finding {
-	return slices.DeleteFunc(slices.Clone(findings), func(f Finding) bool { return !f.Warn })
+	var list []Finding
+	for _, f := range findings {
+		if f.Warn {
+			list = append(list, f)
+		}
+	}
+	return list
 }
 
 func hasFinding(list []Finding, f Finding) bool { return slices.Contains(list, f) }

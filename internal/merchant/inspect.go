@@ -40,7 +40,8 @@ func inspect(ctx context.Context, spec Spec, reader reader, clock func() time.Ti
 	i.sign()
 	i.m.LoadedAt = i.now
 	i.m.Warnings = warnings(i.findings)
-	return &i.m, i.findings
+	m := i.m // not a pointer into i, which would keep the parsed certificate and every finding
+	return &m, i.findings
 }
 
 func (i *inspection) ok(name, format string, args ...any) {

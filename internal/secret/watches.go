@@ -78,10 +78,26 @@ func (w *watches) add(dir string) {
 
 func directories(files []string) map[string]bool {
 	dirs := make(map[string]bool)
+	e := entries{}
 	for _, file := range files {
-		walk(file, func(dir string) { dirs[dir] = true })
+		e.walk(file, func(dir string) { dirs[dir] = true })
 	}
 	return dirs
+}
+
+// entries are what the walks of one pass have met: the files of a thousand
+// merchants share most of the way.
+type entries map[string]fs.FileInfo
+
+func (e entries) lstat(path string) (fs.FileInfo, error) {
+	if info, ok := e[path]; ok {
+		return info, nil
+	}
+	info, err := os.Lstat(path)
+	if err == nil {
+		e[path] = info
+	}
+	return info, err
 }
 
 // maxLinks is how many symbolic links a path may lead through, as in Linux.
@@ -90,7 +106,7 @@ const maxLinks = 40
 // walk follows an absolute path as the system would and names each real
 // directory that holds a symbolic link on the way, and the one that holds
 // the file, or, where the way ends early, the missing entry.
-func walk(path string, found func(dir string)) {
+func (e entries) walk(path string, found func(dir string)) {
 	at, todo := split(path)
 	for links := 0; len(todo) > 0 && links <= maxLinks; {
 		name := todo[0]
@@ -100,7 +116,7 @@ func walk(path string, found func(dir string)) {
 			continue
 		}
 		entry := filepath.Join(at, name)
-		info, err := os.Lstat(entry)
+		info, err := e.lstat(entry)
 		switch {
 		case err == nil && info.IsDir():
 			at = entry

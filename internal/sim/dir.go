@@ -43,7 +43,7 @@ type Wiring struct {
 }
 
 // WriteDir writes what an app developer needs into dir: the first merchant's
-// credentials, the public key, the simulator's own keys for its next start and
+// credentials, those of the others in directories below, the public key, the simulator's own keys for its next start and
 // for triggers, and a config for wxproxy serve. A config that somebody made
 // their own is left alone.
 func (s *Sim) WriteDir(dir string, w Wiring) error {
@@ -72,14 +72,15 @@ func (s *Sim) config(dir string, w Wiring) ([]byte, error) {
 	}
 	// Go's quoting is valid in YAML; wxproxy would expand ${.
 	quote := func(v string) string { return strings.ReplaceAll(strconv.Quote(v), "${", "$${") }
-	file := func(name string) string { return strconv.Quote("file:" + filepath.Join(dir, name)) }
 	var b bytes.Buffer
 	b.WriteString(configMark)
-	fmt.Fprintf(&b, "merchants:\n  - name: sim\n")
-	fmt.Fprintf(&b, "    certificate: %s\n    private_key: %s\n    apiv3_key: %s\n", file(fileCertificate), file(fileKey), file(fileAPIv3Key))
-	fmt.Fprintf(&b, "    platform:\n      public_key: %s\n      public_key_id: %s\n      certificates: auto\n", file(filePublicKey), s.platform.public.ID)
+	s.writeMerchants(&b, dir)
+	served := "merchant: sim"
+	if len(s.merchants) > 1 {
+		served = "merchants: all"
+	}
 	fmt.Fprintf(&b, "outbound:\n  upstreams: [%s]\n", quote(w.Upstream))
-	fmt.Fprintf(&b, "notify:\n  routes:\n    - path: /notify\n      merchant: sim\n      to: %s\n", quote(w.App))
+	fmt.Fprintf(&b, "notify:\n  routes:\n    - path: /notify\n      %s\n      to: %s\n", served, quote(w.App))
 	return b.Bytes(), nil
 }
 
@@ -124,7 +125,7 @@ func (s *Sim) writeKeys(dir string) error {
 			return err
 		}
 	}
-	return removeOthers(dir, files)
+	return errors.Join(removeOthers(dir, files), s.writeOthers(dir))
 }
 
 func removeOthers(dir string, files map[string][]byte) error {
@@ -179,7 +180,7 @@ func platformFiles(dir string) ([]string, error) {
 	return names, nil
 }
 
-// ReadDir returns Options with the merchant and the platform keys of a
+// ReadDir returns Options with the merchants and the platform keys of a
 // directory that WriteDir wrote; it is an error, fs.ErrNotExist, when there are
 // none.
 func ReadDir(dir string) (o Options, err error) {
@@ -187,7 +188,11 @@ func ReadDir(dir string) (o Options, err error) {
 	if err != nil {
 		return o, err
 	}
-	o.Merchants = []Merchant{*m}
+	others, err := readOthers(dir)
+	if err != nil {
+		return o, err
+	}
+	o.Merchants = append([]Merchant{*m}, others...)
 	names, err := platformFiles(dir)
 	if err != nil {
 		return o, err

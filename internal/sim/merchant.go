@@ -90,16 +90,16 @@ func (s *Sim) prepareKeys() error {
 	if err := s.generateMissing(); err != nil {
 		return err
 	}
-	seen := make(map[string]bool)
+	s.byMchID = make(map[string]*Merchant, len(s.merchants))
 	for i := range s.merchants {
 		m := &s.merchants[i]
 		if err := m.check(); err != nil {
 			return err
 		}
-		if seen[m.MchID] {
+		if s.byMchID[m.MchID] != nil {
 			return fmt.Errorf("merchant %s is given twice", m.MchID)
 		}
-		seen[m.MchID] = true
+		s.byMchID[m.MchID] = m
 	}
 	if s.opts.Dir != "" {
 		return s.writeKeys(s.opts.Dir)
@@ -124,16 +124,15 @@ func (s *Sim) takeOver() error {
 }
 
 func (s *Sim) generateMissing() error {
-	if len(s.merchants) == 0 {
-		s.merchants = []Merchant{{MchID: SimulatedMchID}}
-	}
+	s.addMerchants()
 	var (
-		tasks sync.WaitGroup
-		made  [2]PlatformKey
-		errs  = make([]error, len(s.merchants)+len(made))
+		newKey = s.keys()
+		tasks  sync.WaitGroup
+		made   [2]PlatformKey
+		errs   = make([]error, len(s.merchants)+len(made))
 	)
 	for i := range s.merchants {
-		tasks.Go(func() { errs[i] = s.completeMerchant(&s.merchants[i]) })
+		tasks.Go(func() { errs[i] = s.completeMerchant(&s.merchants[i], func() (*Key, error) { return newKey(i) }) })
 	}
 	if len(s.platform.certificates) == 0 {
 		tasks.Go(func() { made[0], errs[len(s.merchants)] = s.newCertificate() })
@@ -156,14 +155,14 @@ func (s *Sim) generateMissing() error {
 	return nil
 }
 
-func (s *Sim) completeMerchant(m *Merchant) error {
+func (s *Sim) completeMerchant(m *Merchant, newKey func() (*Key, error)) error {
 	if m.APIv3Key == "" {
 		m.APIv3Key = randomHex(wire.APIv3KeyLen)
 	}
 	if m.Certificate != nil {
 		return nil
 	}
-	key, err := s.opts.NewKey()
+	key, err := newKey()
 	if err != nil {
 		return err
 	}

@@ -34,6 +34,9 @@ var ErrOptions = errors.New("bad option")
 type Options struct {
 	// Merchants that may call. Empty: one is generated.
 	Merchants []Merchant
+	// Count generates further merchants, up to so many in all, with
+	// certificates and APIv3 keys of their own and one RSA key among them.
+	Count int
 	// Platform holds WeChat Pay's keys, the certificates from oldest to newest.
 	// What is missing is generated: one certificate, one public key.
 	Platform []PlatformKey
@@ -72,6 +75,7 @@ type Options struct {
 // runs.
 type Sim struct {
 	merchants []Merchant
+	byMchID   map[string]*Merchant
 	opts      Options
 	now       func() time.Time
 	log       *slog.Logger
@@ -152,11 +156,4 @@ func (s *Sim) Run(ctx context.Context) error {
 // Merchants returns the merchants, generated ones included.
 func (s *Sim) Merchants() []Merchant { return append([]Merchant(nil), s.merchants...) }
 
-func (s *Sim) merchant(mchID string) *Merchant {
-	for i := range s.merchants {
-		if s.merchants[i].MchID == mchID {
-			return &s.merchants[i]
-		}
-	}
-	return nil
-}
+func (s *Sim) merchant(mchID string) *Merchant { return s.byMchID[mchID] }

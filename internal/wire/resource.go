@@ -33,18 +33,35 @@ type Resource struct {
 
 // Open decrypts the resource with an APIv3 key.
 func (r Resource) Open(key []byte) ([]byte, error) {
-	if r.Algorithm != AlgorithmAESGCM {
-		return nil, fmt.Errorf("%w: algorithm is not %s", ErrResource, AlgorithmAESGCM)
-	}
-	sealed, err := base64.StdEncoding.Strict().DecodeString(r.Ciphertext)
-	if err != nil {
-		return nil, fmt.Errorf("%w: ciphertext is not base64", ErrResource)
-	}
-	gcm, err := newGCM(key, len(r.Nonce))
+	s, err := r.Sealed()
 	if err != nil {
 		return nil, err
 	}
-	plain, err := gcm.Open(nil, []byte(r.Nonce), sealed, []byte(r.AssociatedData))
+	return s.Open(key)
+}
+
+// Sealed is a Resource made ready for trying many keys.
+type Sealed struct{ nonce, associated, text []byte }
+
+// Sealed decodes the resource.
+func (r Resource) Sealed() (Sealed, error) {
+	if r.Algorithm != AlgorithmAESGCM {
+		return Sealed{}, fmt.Errorf("%w: algorithm is not %s", ErrResource, AlgorithmAESGCM)
+	}
+	text, err := base64.StdEncoding.Strict().DecodeString(r.Ciphertext)
+	if err != nil {
+		return Sealed{}, fmt.Errorf("%w: ciphertext is not base64", ErrResource)
+	}
+	return Sealed{[]byte(r.Nonce), []byte(r.AssociatedData), text}, nil
+}
+
+// Open decrypts with an APIv3 key.
+func (s Sealed) Open(key []byte) ([]byte, error) {
+	gcm, err := newGCM(key, len(s.nonce))
+	if err != nil {
+		return nil, err
+	}
+	plain, err := gcm.Open(nil, s.nonce, s.text, s.associated)
 	if err != nil {
 		return nil, ErrDecrypt
 	}

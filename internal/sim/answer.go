@@ -1,6 +1,8 @@
 package sim
 
 import (
+	"crypto/sha1" //nolint:gosec // statements are named by their SHA-1
+	"encoding/hex"
 	"encoding/json"
 	"maps"
 	"net/http"
@@ -17,6 +19,7 @@ type answer struct {
 	body        []byte
 	contentType string
 	unsigned    bool // downloads
+	statement   bool // the signature covers the SHA-1 of the body, in a header
 	number      uint32
 }
 
@@ -106,8 +109,11 @@ func (s *Sim) judge(w http.ResponseWriter, r *http.Request, c *call) (answer, er
 // send signs the answer, spoils it if a fault says so, and logs it.
 func (s *Sim) send(w http.ResponseWriter, r *http.Request, c *call, a answer, before *Fault) {
 	allowed := faultAnyAnswer
-	if !a.unsigned {
+	switch {
+	case !a.unsigned:
 		allowed = append(allowed, faultSignature...)
+	case a.status == http.StatusOK:
+		allowed = append(allowed, faultFile...)
 	}
 	after := s.faults.take(OnAnswer, c.method+" "+c.target, allowed)
 	if err := s.refuseByFault(after); err != nil {
@@ -121,12 +127,7 @@ func (s *Sim) send(w http.ResponseWriter, r *http.Request, c *call, a answer, be
 	if a.contentType != "" {
 		header.Set("Content-Type", a.contentType)
 	}
-	body := a.body
-	if !a.unsigned {
-		var signature http.Header
-		signature, body = s.sign(s.platform.forAnswer(c.serial), a.body, after)
-		maps.Copy(header, signature)
-	}
+	body := s.signAnswer(header, c, a, after)
 	c.entry.Status, c.entry.Fault = a.status, faultName(before, after)
 	c.entry.Verdict = VerdictAccepted
 	if a.status >= 300 {
@@ -134,6 +135,30 @@ func (s *Sim) send(w http.ResponseWriter, r *http.Request, c *call, a answer, be
 	}
 	s.record(c.entry)
 	write(w, r, a.status, body, after)
+}
+
+// signAnswer puts the signature into the header, and returns the body that goes
+// with it.
+func (s *Sim) signAnswer(header http.Header, c *call, a answer, f *Fault) []byte {
+	if a.unsigned {
+		return spoil(a.body, f)
+	}
+	text := a.body
+	if a.statement {
+		sum := sha1.Sum(a.body)
+		header.Set(wire.HeaderStatementSHA1, hex.EncodeToString(sum[:]))
+		text = []byte(`{"sha1":"` + hex.EncodeToString(sum[:]) + `"}`)
+	}
+	signature, body := s.sign(s.platform.forAnswer(c.serial), text, f)
+	maps.Copy(header, signature)
+	switch {
+	case !a.statement:
+		return body
+	case f != nil && f.Kind == FaultFlipBody:
+		return flip(a.body)
+	default:
+		return a.body
+	}
 }
 
 // write sends the body, whole or as the fault wants it.

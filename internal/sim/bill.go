@@ -16,17 +16,7 @@ const (
 	fundFlowBill = "fundflow"
 )
 
-const (
-	billRows = 300
-	billLife = 5 * time.Minute
-)
-
-// bill is a file that waits to be downloaded.
-type bill struct {
-	owner   string
-	content []byte // as downloaded, compressed or not
-	until   time.Time
-}
+const billRows = 1000
 
 // bill makes the handler that prepares one kind of bill.
 func (s *Sim) bill(kind string) func(*call) (answer, error) {
@@ -41,39 +31,29 @@ func (s *Sim) bill(kind string) func(*call) (answer, error) {
 		}
 		content := billContent(kind, day)
 		sum := sha1.Sum(content)
-		token := randomHex(48)
-		link := c.base + "/v3/billdownload/file?token=" + token
-		switch c.query.Get("tar_type") {
-		case "":
-		case "GZIP":
-			if content, err = compress(content); err != nil {
-				return answer{}, err
-			}
-			link += "&tartype=gzip"
-		default:
-			return answer{}, paramError("query", "tar_type", "must be GZIP or absent")
+		content, suffix, err := c.packed(content)
+		if err != nil {
+			return answer{}, err
 		}
-		s.book.mu.Lock()
-		s.book.bills.put(token, &bill{owner: c.merchant.MchID, content: content, until: s.now().Add(billLife)})
-		s.book.mu.Unlock()
 		return ok(map[string]string{
-			"hash_type": "SHA1", "hash_value": hex.EncodeToString(sum[:]), "download_url": link,
+			"hash_type": "SHA1", "hash_value": hex.EncodeToString(sum[:]),
+			"download_url": s.offer(c, pathBill, content) + suffix,
 		})
 	}
 }
 
-// downloadBill answers unsigned: what was promised is the hash.
-func (s *Sim) downloadBill(c *call) (answer, error) {
-	s.book.mu.Lock()
-	b, exists := s.book.bills.get(c.query.Get("token"))
-	s.book.mu.Unlock()
-	if !exists || s.now().After(b.until) {
-		return answer{}, paramError("query", "token", "is unknown, or older than 5 minutes")
+// packed compresses a bill if the request asks for it, and tells what its link
+// then ends with.
+func (c *call) packed(content []byte) (packed []byte, suffix string, err error) {
+	switch c.query.Get("tar_type") {
+	case "":
+		return content, "", nil
+	case "GZIP":
+		packed, err = compress(content)
+		return packed, "&tartype=gzip", err
+	default:
+		return nil, "", paramError("query", "tar_type", "must be GZIP or absent")
 	}
-	if b.owner != c.merchant.MchID {
-		return answer{}, businessError(http.StatusForbidden, "NO_AUTH", "商户无权限", "another merchant asked for this bill")
-	}
-	return answer{status: http.StatusOK, body: b.content, contentType: "text/plain; charset=utf-8", unsigned: true}, nil
 }
 
 func compress(content []byte) ([]byte, error) {

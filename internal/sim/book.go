@@ -28,7 +28,7 @@ type book struct {
 	transferIDs  *shelf[*transfer] // by merchant and transfer_bill_no
 	batches      *shelf[*batch]    // by merchant and out_batch_no
 	sharings     *shelf[*sharing]  // by merchant and out_order_no
-	bills        *shelf[*bill]     // by token
+	files        *shelf[*file]     // by token
 	nonces       *shelf[struct{}]  // by merchant and nonce
 }
 
@@ -42,7 +42,7 @@ func newBook() *book {
 		transferIDs:  newShelf[*transfer](maxOrders),
 		batches:      newShelf[*batch](maxTokens),
 		sharings:     newShelf[*sharing](maxOrders),
-		bills:        newShelf[*bill](maxTokens),
+		files:        newShelf[*file](maxTokens),
 		nonces:       newShelf[struct{}](maxNonces),
 	}
 }

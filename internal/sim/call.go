@@ -110,7 +110,18 @@ func (s *Sim) table() []route {
 	add("POST", "/v3/security/echo", s.echo).sensitive = []string{"encrypted_echo_message"}
 	add("GET", "/v3/bill/tradebill", s.bill(tradeBill))
 	add("GET", "/v3/bill/fundflowbill", s.bill(fundFlowBill))
-	add("GET", "/v3/billdownload/file", s.downloadBill)
+	add("GET", "/v3/bill/sub-merchant-fundflowbill", s.encryptedBill("algorithm", pathEncryptedBill))
+	add("GET", "/v3/ecommerce/bill/fundflowbill", s.encryptedBill("algorithm", pathEncryptedBill))
+	add("GET", "/v3/payscore/merchant-bill", s.encryptedBill("encryption_algorithm", pathPayScoreBill))
+	add("GET", "/v3/fund-app/mch-transfer/elecsign/out-bill-no/{out_bill_no}", s.receipt)
+	for _, path := range []string{pathBill, pathEncryptedBill, pathPayScoreBill, pathReceipt} {
+		add("GET", path, s.download)
+	}
+	add("GET", "/v3/merchant-service/images/{media_id}", s.downloadImage)
+	for _, prefix := range []string{"", "/hk"} {
+		add("GET", prefix+"/v3/statements", s.statement)
+	}
+	add("GET", "/v3/global/statements", s.statement)
 	add("POST", "/v3/merchant/media/upload", s.uploadMedia).upload = true
 	add("POST", "/v3/fund-app/mch-transfer/transfer-bills", s.transfer).sensitive = []string{"user_name"}
 	add("GET", "/v3/fund-app/mch-transfer/transfer-bills/out-bill-no/{out_bill_no}", s.queryTransfer)

@@ -30,6 +30,8 @@ const (
 	FaultStall  = "stall"  // answers only: delay in the middle of the body
 
 	FaultBadField = "bad_field" // answers only: a sensitive field encrypted for another key
+	FaultCorrupt  = "corrupt"   // downloads only: one byte of the file changed
+	FaultCut      = "cut"       // downloads only: half of the file, as if it were all
 
 	FaultDuplicate  = "duplicate"    // notifies only: sent twice, the same id
 	FaultOutOfOrder = "out_of_order" // notifies only: held until another went out
@@ -41,6 +43,7 @@ var (
 	faultBefore    = []string{FaultSlow, FaultStatus}
 	faultAnyAnswer = []string{FaultReset, FaultStall, faultStatusAfter}
 	faultSignature = []string{FaultProbe, FaultWrongSerial, FaultSkew, FaultFlipBody, FaultFlipSignature, FaultUnsigned}
+	faultFile      = []string{FaultCorrupt, FaultCut}
 	faultNotify    = []string{FaultSlow, FaultDuplicate, FaultOutOfOrder, FaultDrop, FaultBadCipher}
 )
 
@@ -120,7 +123,7 @@ func (s *Sim) Fault(f Fault) (Fault, error) {
 
 func (f *Fault) complete() error {
 	forNotify := slices.Contains(faultNotify, f.Kind)
-	forAnswer := f.Kind == FaultSlow || f.Kind == FaultStatus || f.Kind == FaultReset || f.Kind == FaultStall || f.Kind == FaultBadField
+	forAnswer := slices.Contains([]string{FaultSlow, FaultStatus, FaultReset, FaultStall, FaultBadField}, f.Kind) || slices.Contains(faultFile, f.Kind)
 	if slices.Contains(faultSignature, f.Kind) {
 		forNotify, forAnswer = true, true
 	}

@@ -34,9 +34,6 @@ type door struct {
 	server   *http.Server
 }
 
-// Control sockets are their owner's alone.
-const controlMode fs.FileMode = 0o600
-
 func (s *sidecar) openDoors(ctx context.Context) error {
 	c := s.cfg
 	for i, l := range c.Outbound.Listen {
@@ -64,8 +61,8 @@ func (s *sidecar) openDoors(ctx context.Context) error {
 		if err != nil {
 			return fmt.Errorf("admin.control_token: %w", err)
 		}
-		h := admin.Control(admin.ControlOptions{Token: token, Reload: s.reload, Statuses: s.statuses, Details: s.details})
-		if err := s.open(roleControl, c.Admin.Control, controlMode, h); err != nil {
+		h := admin.Control(admin.ControlOptions{Token: token, Reload: s.reload, Quit: s.quit, Statuses: s.statuses, Details: s.details})
+		if err := s.open(roleControl, c.Admin.Control, c.Admin.ControlMode, h); err != nil {
 			return fmt.Errorf("admin.control: %w", err)
 		}
 	}

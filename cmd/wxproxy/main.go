@@ -27,6 +27,7 @@ const usage = `wxproxy takes WeChat Pay APIv3 cryptography out of your applicati
   wxproxy check  -c FILE         config, keys, certificates, clock, reachability
   wxproxy sim                    a simulated WeChat Pay for your own tests
   wxproxy trigger EVENT --to URL one real, encrypted, signed notify
+  wxproxy quit   -c FILE         asks a running serve to drain and end
   wxproxy version
 
 wxproxy COMMAND -h tells more.
@@ -56,6 +57,8 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		return runSim(ctx, rest, stdout, stderr)
 	case "trigger":
 		return runTrigger(ctx, rest, stdout, stderr)
+	case "quit":
+		return runQuit(ctx, rest, stderr)
 	case "version", "--version", "-version":
 		fmt.Fprintln(stdout, version())
 		return exitFine

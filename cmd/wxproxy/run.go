@@ -8,11 +8,12 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 )
 
-// Run serves until ctx ends, then drains. Every goroutine of the sidecar
+// Run serves until ctx ends or quit is called, then drains. Every goroutine of the sidecar
 // starts here, and Run returns when the last has ended.
 func (s *sidecar) Run(ctx context.Context) error {
 	life, stop := context.WithCancel(context.WithoutCancel(ctx))
@@ -39,9 +40,11 @@ func (s *sidecar) Run(ctx context.Context) error {
 	select {
 	case <-ctx.Done():
 		s.log.Info("shutting down", "grace", s.cfg.ShutdownGrace)
+	case <-s.quitting:
+		s.log.Info("asked to quit", "grace", s.cfg.ShutdownGrace)
 	case <-life.Done(): // a task failed; Wait tells which
 	}
-	drained := s.drain(context.WithoutCancel(ctx))
+	drained := s.drain(life)
 	stop()
 	err := errors.Join(tasks.Wait(), drained)
 	s.upstream.Close()
@@ -49,19 +52,38 @@ func (s *sidecar) Run(ctx context.Context) error {
 }
 
 // drain closes the doors within the grace. The notify side goes first: while
-// the app still works on what it got, it may need the outbound side.
-func (s *sidecar) drain(ctx context.Context) error {
+// the app still works on what it got, it may need the outbound side. When life
+// has ended already, nothing is waited for but what is in progress.
+func (s *sidecar) drain(life context.Context) error {
 	s.draining.Store(true)
-	ctx, cancel := context.WithTimeout(ctx, s.cfg.ShutdownGrace)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(life), s.cfg.ShutdownGrace)
 	defer cancel()
+	life, end := context.WithTimeout(life, s.cfg.ShutdownGrace)
+	defer end()
+	s.pause(life, s.cfg.ShutdownDelay)
 	failed := s.shut(ctx, roleNotify)
 	if s.notify != nil {
 		failed = errors.Join(failed, s.notify.Drain(ctx))
 	}
+	if s.cfg.ShutdownLinger > 0 {
+		s.log.Info("notify has stopped, outbound goes on", "shutdown_linger", s.cfg.ShutdownLinger)
+	}
+	s.pause(life, s.cfg.ShutdownLinger)
 	for _, r := range []role{roleOutbound, roleControl, roleAdmin} {
 		failed = errors.Join(failed, s.shut(ctx, r))
 	}
 	return failed
+}
+
+// pause goes on serving for a while. A call of quit ends it: the app is done.
+func (s *sidecar) pause(life context.Context, d time.Duration) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-s.quitting:
+	case <-life.Done():
+	}
 }
 
 // shut waits for the requests of a role to end, and cuts off those that do not

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"sync"
 	"sync/atomic"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -44,12 +45,18 @@ type sidecar struct {
 	watcher   *secret.Watcher
 	doors     []door
 	draining  atomic.Bool
+	quit      func()          // may be called often
+	quitting  <-chan struct{} // closed by quit
 }
 
 // newSidecar builds everything and opens the listeners; Run serves. The error
 // is for people: it names the key and what to do.
 func newSidecar(ctx context.Context, cfg *config.Config, log *slog.Logger) (*sidecar, error) {
-	s := &sidecar{cfg: cfg, log: log, reader: secret.Reader{Env: os.LookupEnv}}
+	quitting := make(chan struct{})
+	s := &sidecar{
+		cfg: cfg, log: log, reader: secret.Reader{Env: os.LookupEnv},
+		quit: sync.OnceFunc(func() { close(quitting) }), quitting: quitting,
+	}
 	for _, step := range []func(context.Context) error{
 		s.makeMetrics, s.makeTable, s.makeWatcher, s.makeUpstream, s.makeVault, s.makeAccounts, s.makeOutbound, s.makeNotify, s.openDoors,
 	} {

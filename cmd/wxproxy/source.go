@@ -26,7 +26,7 @@ func parseConfigFlags(command string, args []string, stderr io.Writer, more func
 	s := &configSource{overrides: make(map[string]string)}
 	fs := flag.NewFlagSet("wxproxy "+command, flag.ContinueOnError)
 	fs.SetOutput(stderr)
-	fs.StringVar(&s.path, "c", "wxproxy.yaml", "config `file`; config.example.yaml is its manual")
+	fs.StringVar(&s.path, "c", "wxproxy.yaml", "config `file`, or env:NAME for a variable that holds the config; config.example.yaml is its manual")
 	override := func(name, key, usage string) {
 		fs.Func(name, usage, func(v string) error {
 			s.overrides[key] = v

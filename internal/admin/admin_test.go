@@ -104,11 +104,12 @@ func TestReadyOfManyIsReadable(t *testing.T) {
 
 func TestControl(t *testing.T) {
 	t.Parallel()
-	var reloads int
+	var reloads, quits int
 	var failure error
 	h := admin.Control(admin.ControlOptions{
 		Token:    func() secret.Value { return secret.NewValue([]byte("s3cret-token")) },
 		Reload:   func(context.Context) error { reloads++; return failure },
+		Quit:     func() { quits++ },
 		Statuses: func() []admin.Status { return nil },
 		Details:  func() any { return nil },
 	})
@@ -124,9 +125,18 @@ func TestControl(t *testing.T) {
 		if got := get(h, "POST", "/v1/reload", header).Code; got != 403 {
 			t.Errorf("%s: %d", name, got)
 		}
+		if got := get(h, "POST", "/v1/quit", header).Code; got != 403 {
+			t.Errorf("%s: quit: %d", name, got)
+		}
 	}
-	if reloads != 0 {
-		t.Errorf("refused requests reloaded %d times", reloads)
+	if reloads != 0 || quits != 0 {
+		t.Errorf("refused requests reloaded %d and quit %d times", reloads, quits)
+	}
+	if got := get(h, "GET", "/v1/quit", right).Code; got != 405 || quits != 0 {
+		t.Errorf("GET quit: %d, %d times", got, quits)
+	}
+	if got := get(h, "POST", "/v1/quit", right).Code; got != 200 || quits != 1 {
+		t.Errorf("quit: %d, %d times", got, quits)
 	}
 	if got := get(h, "POST", "/v1/reload", right).Code; got != 200 || reloads != 1 {
 		t.Errorf("reload: %d, %d times", got, reloads)

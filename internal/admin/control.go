@@ -17,12 +17,15 @@ type ControlOptions struct {
 	Token func() secret.Value
 	// Reload loads keys and files again and reports what could not be taken over.
 	Reload func(context.Context) error
+	// Quit begins the shutdown, or ends its waiting, and returns at once.
+	Quit func()
 	// Statuses is the state of the merchants; Details is more of it, as JSON.
 	Statuses func() []Status
 	Details  func() any
 }
 
-// Control serves operator actions: GET /v1/status and POST /v1/reload.
+// Control serves operator actions: GET /v1/status, POST /v1/reload and POST
+// /v1/quit.
 func Control(o ControlOptions) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /v1/status", func(w http.ResponseWriter, _ *http.Request) {
@@ -34,6 +37,10 @@ func Control(o ControlOptions) http.Handler {
 			return
 		}
 		writeJSON(w, http.StatusOK, map[string]any{"reloaded": true})
+	})
+	mux.HandleFunc("POST /v1/quit", func(w http.ResponseWriter, _ *http.Request) {
+		o.Quit()
+		writeJSON(w, http.StatusOK, map[string]any{"quitting": true})
 	})
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if fromBrowser(r.Header) || !authorised(r.Header, o.Token) {

@@ -8,6 +8,7 @@
 package config
 
 import (
+	"io/fs"
 	"strconv"
 	"time"
 )
@@ -41,6 +42,14 @@ type Config struct {
 	StateDir string `yaml:"state_dir" kind:"dir"`
 	// How long requests in progress may take to finish after SIGTERM. Default: 25s.
 	ShutdownGrace time.Duration `yaml:"shutdown_grace"`
+	// How long everything goes on after SIGTERM while /readyz already answers 503, so that a
+	// load balancer sends nothing new by the time the notify port stops. Default: 0.
+	ShutdownDelay time.Duration `yaml:"shutdown_delay"`
+	// How long the outbound port goes on once the notify port has stopped: for an app that is
+	// told to stop at the same time as wxproxy and still calls WeChat Pay. The quit action of
+	// the control port ends it early. shutdown_grace must hold it and shutdown_delay.
+	// Default: 0.
+	ShutdownLinger time.Duration `yaml:"shutdown_linger"`
 	// Corrections to the built-in table of WeChat Pay endpoints, or entries that it lacks.
 	// Rarely needed: an endpoint that is not in the table is still signed and verified.
 	Endpoints []Endpoint `yaml:"endpoints"`
@@ -56,6 +65,8 @@ type Admin struct {
 	// Address of operator actions: unix:/path, or a loopback host:port, which needs
 	// control_token. Default: empty, off.
 	Control string `yaml:"control"`
+	// Permissions of the control socket, in octal. Default: 0600, our own user.
+	ControlMode fs.FileMode `yaml:"control_mode"`
 	// Reference to the token that the control port asks for. Required when control is a TCP
 	// address.
 	ControlToken Ref `yaml:"control_token"`
@@ -124,7 +135,7 @@ func Default() *Config {
 	return &Config{
 		Outbound:      defaultOutbound(),
 		Notify:        defaultNotify(),
-		Admin:         Admin{Listen: "127.0.0.1:9090"},
+		Admin:         Admin{Listen: "127.0.0.1:9090", ControlMode: 0o600},
 		Vault:         defaultVault(),
 		Log:           Log{Format: "text", Level: "info"},
 		ShutdownGrace: 25 * time.Second,

@@ -124,6 +124,8 @@ func TestTypeFaults(t *testing.T) {
 		{"empty struct item", outbound("callers: [~]"), "12 outbound.callers[0]: is an empty list item"},
 		{"bool", outbound("unsafe_listen: yes"), "12 outbound.unsafe_listen: is not true or false"},
 		{"duration", smallest + "shutdown_grace: 25\n", "11 shutdown_grace: is not a duration"},
+		{"delay beyond the grace", smallest + "shutdown_grace: 10s\nshutdown_delay: 11s\n", "12 shutdown_delay: is out of range"},
+		{"linger beyond the rest of the grace", smallest + "shutdown_grace: 10s\nshutdown_delay: 4s\nshutdown_linger: 7s\n", "13 shutdown_linger: is out of range"},
 		{"negative duration", smallest + "shutdown_grace: -1s\n", "11 shutdown_grace: is out of range"},
 		{"size", notify("limit: 1 MiB"), "11 notify.limit: is not a size"},
 		{"size overflows", notify("limit: 9999999999GiB"), "11 notify.limit: is not a size"},

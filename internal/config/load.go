@@ -24,20 +24,36 @@ type Sources struct {
 	Flags map[string]string
 }
 
-// Load reads the file at path, expands ${NAME}, applies the overrides of o,
-// decodes strictly over Default, and validates. The error is an Errors with
-// every fault at once.
+// inVariable before the name of an environment variable says that it holds the
+// config itself, which where containers run is easier to hand over than a file.
+const inVariable = "env:"
+
+// Load reads the file at path, or the text in the variable NAME for env:NAME,
+// expands ${NAME}, applies the overrides of o, decodes strictly over Default,
+// and validates. The error is an Errors with every fault at once.
 func Load(path string, o Sources) (*Config, error) {
+	if o.Env == nil {
+		o.Env = func(string) (string, bool) { return "", false }
+	}
+	if name, ok := strings.CutPrefix(path, inVariable); ok {
+		text, ok := o.Env(name)
+		if !ok {
+			return nil, Errors{{File: path, Problem: "is a variable that is not set", Fix: "put the text of a wxproxy config into it, or give the path of a file"}}
+		}
+		return parseText(path, []byte(text), o)
+	}
 	data, err := read(path)
 	if err != nil {
 		return nil, Errors{{File: path, Problem: err.Error(), Fix: "give the path of a wxproxy config that this user can read"}}
 	}
+	return parseText(path, data, o)
+}
+
+// parseText reads the config in data, which stands in the file at path.
+func parseText(path string, data []byte, o Sources) (*Config, error) {
 	dir, err := filepath.Abs(filepath.Dir(path))
 	if err != nil {
 		return nil, Errors{{File: path, Problem: err.Error(), Fix: "start wxproxy in a directory that exists"}}
-	}
-	if o.Env == nil {
-		o.Env = func(string) (string, bool) { return "", false }
 	}
 	root, fault := parse(path, data)
 	if fault != nil {

@@ -28,6 +28,8 @@ func (k *checker) outbound() {
 	k.duration("outbound.timeout", o.Timeout, time.Millisecond, time.Hour)
 	k.duration("outbound.connect_timeout", o.ConnectTimeout, time.Millisecond, max(o.Timeout, time.Millisecond))
 	k.duration("shutdown_grace", k.c.ShutdownGrace, 0, 0)
+	k.duration("shutdown_delay", k.c.ShutdownDelay, 0, k.c.ShutdownGrace)
+	k.duration("shutdown_linger", k.c.ShutdownLinger, 0, max(0, k.c.ShutdownGrace-k.c.ShutdownDelay))
 }
 
 func (k *checker) outboundListen(o Outbound) {

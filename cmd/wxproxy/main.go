@@ -28,6 +28,7 @@ const usage = `wxproxy takes WeChat Pay APIv3 cryptography out of your applicati
   wxproxy sim                    a simulated WeChat Pay for your own tests
   wxproxy trigger EVENT --to URL one real, encrypted, signed notify
   wxproxy quit   -c FILE         asks a running serve to drain and end
+  wxproxy injector               the Kubernetes admission webhook; patch: the same offline
   wxproxy version
 
 wxproxy COMMAND -h tells more.
@@ -59,6 +60,8 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		return runTrigger(ctx, rest, stdout, stderr)
 	case "quit":
 		return runQuit(ctx, rest, stderr)
+	case "injector":
+		return runInjector(ctx, rest, os.Stdin, stdout, stderr)
 	case "version", "--version", "-version":
 		fmt.Fprintln(stdout, version())
 		return exitFine

@@ -12,6 +12,9 @@ import (
 // references checks that what c refers to is there: files, variables, and the
 // directories of sockets. What the files hold is for those who open them.
 func (k *checker) references() {
+	if k.c.source != nil && k.c.source.elsewhere {
+		return
+	}
 	everything(reflect.ValueOf(k.c).Elem(), "", func(key string, v reflect.Value, tag reflect.StructTag) {
 		ref, isRef := reflect.TypeAssert[Ref](v)
 		switch {

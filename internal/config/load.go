@@ -22,6 +22,9 @@ type Sources struct {
 	Env func(string) (string, bool)
 	// Flags maps key paths, as in outbound.listen, to the text given on the command line.
 	Flags map[string]string
+	// Elsewhere: the config is for another machine, so that the files and variables it names
+	// are not looked for on this one.
+	Elsewhere bool
 }
 
 // inVariable before the name of an environment variable says that it holds the
@@ -61,6 +64,7 @@ func parseText(path string, data []byte, o Sources) (*Config, error) {
 	}
 	c := Default()
 	c.source = newSource(path, o.Env)
+	c.source.elsewhere = o.Elsewhere
 	d := &decoder{src: c.source, dir: dir}
 	if root != nil {
 		d.value(root, reflect.ValueOf(c).Elem(), field{})

@@ -10,6 +10,8 @@ type source struct {
 	from  map[string]string // $VARIABLE or --flag that overrode the key
 	bad   map[string]bool   // keys whose value could not be read
 	env   func(string) (string, bool)
+
+	elsewhere bool // what it names is on another machine
 }
 
 func newSource(file string, env func(string) (string, bool)) *source {

@@ -1,0 +1,197 @@
+// Package injector puts the sidecar into Kubernetes pods: as the admission
+// webhook that an API server calls, and offline for a manifest.
+//
+// It answers with a patch that only adds to what the app's author wrote. What
+// pods may ask for is in their annotations; what they get is in the Settings
+// of the cluster's operators: keys, Vault, upstreams and images are never the
+// pod's to choose. A pod that cannot have a safe, working sidecar is refused,
+// with what to change.
+package injector
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"log/slog"
+	"net/http"
+	"strings"
+	"sync/atomic"
+)
+
+// maxReview bounds what an API server sends: it takes objects of 3 MiB.
+const maxReview = 8 << 20
+
+// Injector answers an API server. Make it with New.
+type Injector struct {
+	settings atomic.Pointer[Settings]
+	native   func() bool
+	log      *slog.Logger
+	metrics  *Metrics
+}
+
+// Options makes an Injector.
+type Options struct {
+	// Settings to begin with; Use replaces them.
+	Settings *Settings
+	// Native tells whether the cluster runs init containers with restartPolicy Always.
+	Native func() bool
+	// Log gets one line for each pod. nil: none.
+	Log *slog.Logger
+	// Metrics may be nil.
+	Metrics *Metrics
+}
+
+// New makes an Injector.
+func New(o Options) (*Injector, error) {
+	if o.Settings == nil || o.Native == nil {
+		return nil, errors.New("an injector needs settings, and to know the cluster's version")
+	}
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	i := &Injector{native: o.Native, log: o.Log, metrics: o.Metrics}
+	i.settings.Store(o.Settings)
+	return i, nil
+}
+
+// Use takes new settings over, for the pods that come from now on.
+func (i *Injector) Use(s *Settings) { i.settings.Store(s) }
+
+// review is the part of an AdmissionReview (admission.k8s.io/v1) that we read.
+type review struct {
+	APIVersion string   `json:"apiVersion"`
+	Kind       string   `json:"kind"`
+	Request    *request `json:"request"`
+}
+
+type request struct {
+	UID  string `json:"uid"`
+	Kind struct {
+		Group string `json:"group"`
+		Kind  string `json:"kind"`
+	} `json:"kind"`
+	SubResource string          `json:"subResource"`
+	Name        string          `json:"name"`
+	Namespace   string          `json:"namespace"`
+	Operation   string          `json:"operation"`
+	DryRun      bool            `json:"dryRun"`
+	Object      json.RawMessage `json:"object"`
+}
+
+type answer struct {
+	APIVersion string   `json:"apiVersion"`
+	Kind       string   `json:"kind"`
+	Response   response `json:"response"`
+}
+
+type response struct {
+	UID       string  `json:"uid"`
+	Allowed   bool    `json:"allowed"`
+	Status    *status `json:"status,omitempty"`
+	PatchType string  `json:"patchType,omitempty"`
+	Patch     []byte  `json:"patch,omitempty"`
+}
+
+type status struct {
+	Code    int    `json:"code"`
+	Reason  string `json:"reason"`
+	Message string `json:"message"`
+}
+
+// ServeHTTP answers one AdmissionReview. It has no side effects, so that a dry
+// run is like any other.
+func (i *Injector) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if r.Method != http.MethodPost {
+		http.Error(w, "POST an AdmissionReview", http.StatusMethodNotAllowed)
+		return
+	}
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxReview))
+	if err != nil {
+		http.Error(w, "the body cannot be read, or is too large", http.StatusBadRequest)
+		return
+	}
+	out, err := i.Review(body)
+	if err != nil {
+		i.metrics.count("malformed")
+		i.log.Warn("admission review", "error", err)
+		http.Error(w, err.Error(), http.StatusBadRequest)
+		return
+	}
+	w.Header().Set("Content-Type", "application/json")
+	_, _ = w.Write(out)
+}
+
+// Review answers the text of an AdmissionReview. The error is about the review;
+// a pod that is refused is an answer.
+func (i *Injector) Review(body []byte) ([]byte, error) {
+	var in review
+	if err := json.Unmarshal(body, &in); err != nil {
+		return nil, errors.New("the body is no JSON of an AdmissionReview")
+	}
+	if in.Kind != "AdmissionReview" || in.APIVersion != "admission.k8s.io/v1" || in.Request == nil || in.Request.UID == "" {
+		return nil, errors.New("the body is no AdmissionReview of admission.k8s.io/v1 with a request")
+	}
+	r := in.Request
+	ops, w, problems := i.decide(r)
+	out := response{UID: r.UID, Allowed: len(problems) == 0}
+	outcome := "unchanged"
+	if len(problems) > 0 {
+		outcome = "refused"
+		out.Status = &status{Code: http.StatusForbidden, Reason: "Forbidden", Message: refusal(problems)}
+	}
+	if len(ops) > 0 {
+		patch, err := json.Marshal(ops)
+		if err != nil {
+			return nil, err
+		}
+		outcome, out.PatchType, out.Patch = "injected", "JSONPatch", patch
+	}
+	i.record(r, w, outcome, problems)
+	return json.Marshal(answer{in.APIVersion, in.Kind, out})
+}
+
+// decide looks at new pods, and at ephemeral containers that are added to
+// them. Nothing else is asked, and nothing else is changed.
+func (i *Injector) decide(r *request) ([]operation, wish, []string) {
+	s := i.settings.Load()
+	switch {
+	case r.Kind.Group != "" || r.Kind.Kind != "Pod":
+		return nil, wish{}, []string{"only pods are injected, not " + shown(r.Kind.Kind) + "; correct the webhook's rules"}
+	case r.Operation == "CREATE" && r.SubResource == "":
+		return s.inject(r.Object, r.Namespace, i.native())
+	case r.Operation == "UPDATE" && r.SubResource == "ephemeralcontainers":
+		return nil, wish{}, s.inspectEphemeral(r.Object, i.native())
+	}
+	return nil, wish{}, nil
+}
+
+func (i *Injector) record(r *request, w wish, outcome string, problems []string) {
+	i.metrics.count(outcome)
+	level := slog.LevelInfo
+	if len(problems) > 0 {
+		level = slog.LevelWarn
+	}
+	i.log.Log(context.Background(), level, "pod", "outcome", outcome, "namespace", cut(r.Namespace), "pod", cut(podName(r)),
+		"merchants", cut(strings.Join(w.merchants, ",")), "dry_run", r.DryRun, "uid", cut(r.UID), "problems", problems)
+}
+
+// podName: pods of a Deployment have none yet when they are admitted.
+func podName(r *request) string {
+	if r.Name != "" {
+		return r.Name
+	}
+	var p pod
+	_ = json.Unmarshal(r.Object, &p) // what is no pod has no name
+	if p.Metadata.Name != "" {
+		return p.Metadata.Name
+	}
+	return p.Metadata.GenerateName
+}
+
+func cut(v string) string {
+	if len(v) > 64 {
+		return v[:64] + "…"
+	}
+	return v
+}

@@ -1,0 +1,93 @@
+package injector
+
+import (
+	"slices"
+	"strings"
+)
+
+// pod is what the injector looks at of a pod. The rest stays as it is: the
+// answer is a patch, so that fields of newer Kubernetes versions survive.
+type pod struct {
+	Metadata struct {
+		Name         string            `json:"name"`
+		GenerateName string            `json:"generateName"`
+		Namespace    string            `json:"namespace"`
+		Labels       map[string]string `json:"labels"`
+		Annotations  map[string]string `json:"annotations"`
+	} `json:"metadata"`
+	Spec struct {
+		Containers          []container `json:"containers"`
+		InitContainers      []container `json:"initContainers"`
+		EphemeralContainers []container `json:"ephemeralContainers"`
+		Volumes             []named     `json:"volumes"`
+		ImagePullSecrets    []named     `json:"imagePullSecrets"`
+		OS                  struct {
+			Name string `json:"name"`
+		} `json:"os"`
+		ServiceAccountName            string `json:"serviceAccountName"`
+		RestartPolicy                 string `json:"restartPolicy"`
+		ShareProcessNamespace         bool   `json:"shareProcessNamespace"`
+		HostPID                       bool   `json:"hostPID"`
+		HostNetwork                   bool   `json:"hostNetwork"`
+		TerminationGracePeriodSeconds *int64 `json:"terminationGracePeriodSeconds"`
+	} `json:"spec"`
+}
+
+type named struct {
+	Name string `json:"name"`
+}
+
+func hasName(list []named, name string) bool {
+	return slices.ContainsFunc(list, func(v named) bool { return v.Name == name })
+}
+
+type container struct {
+	Name                string `json:"name"`
+	TargetContainerName string `json:"targetContainerName"` // ephemeral ones only
+	Ports               []struct {
+		ContainerPort int `json:"containerPort"`
+	} `json:"ports"`
+	Env          []named `json:"env"`
+	VolumeMounts []mount `json:"volumeMounts"`
+}
+
+type mount struct {
+	Name      string `json:"name"`
+	MountPath string `json:"mountPath"`
+}
+
+func (p *pod) account() string {
+	if p.Spec.ServiceAccountName == "" {
+		return "default"
+	}
+	return p.Spec.ServiceAccountName
+}
+
+// grace is how long Kubernetes gives the pod to end, in seconds.
+func (p *pod) grace() int64 {
+	if g := p.Spec.TerminationGracePeriodSeconds; g != nil {
+		return *g
+	}
+	return 30
+}
+
+// runsOnce: a pod of a job, which has to end by itself.
+func (p *pod) runsOnce() bool {
+	return p.Spec.RestartPolicy == "Never" || p.Spec.RestartPolicy == "OnFailure"
+}
+
+func index(list []container, name string) int {
+	return slices.IndexFunc(list, func(c container) bool { return c.Name == name })
+}
+
+func (p *pod) hasVolume(name string) int {
+	for i, v := range p.Spec.Volumes {
+		if v.Name == name {
+			return i
+		}
+	}
+	return -1
+}
+
+// isOurs: volume names of this prefix are the sidecar's.
+func isOurs(volume string) bool { return strings.HasPrefix(volume, volumePrefix) }

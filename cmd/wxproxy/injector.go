@@ -96,9 +96,9 @@ func (f *injectorFlags) validate(offline bool) error {
 
 // runInjector is the webhook, or its patch offline.
 func runInjector(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
-	offline := len(args) > 0 && args[0] == "patch"
-	if offline {
-		args = args[1:]
+	offline := false
+	if len(args) > 0 && args[0] == "patch" {
+		offline, args = true, args[1:]
 	}
 	f := &injectorFlags{}
 	set := newFlagSet("wxproxy injector", injectorUsage, stdout, stderr)

@@ -82,10 +82,10 @@ func (w *webhook) makeCertificate(f *injectorFlags) (*injector.Certificate, erro
 }
 
 func (w *webhook) open(f *injectorFlags) (err error) {
-	if w.hook, err = net.Listen("tcp", f.listen); err != nil {
+	if w.hook, err = listen(f.listen, 0o600); err != nil {
 		return fmt.Errorf("--listen: %w", err)
 	}
-	if w.admin, err = net.Listen("tcp", f.admin); err != nil {
+	if w.admin, err = listen(f.admin, 0o600); err != nil {
 		return errors.Join(fmt.Errorf("--admin: %w", err), w.hook.Close())
 	}
 	return nil

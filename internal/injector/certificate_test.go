@@ -99,13 +99,13 @@ func (k *kube) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-func (k *kube) secret(w http.ResponseWriter, r *http.Request, body []byte) {
+func (k *kube) secret(w http.ResponseWriter, r *http.Request, in []byte) {
 	if r.Method == http.MethodPatch {
 		var patch struct {
 			Metadata struct{ ResourceVersion string }
 			Data     map[string]any
 		}
-		if err := json.Unmarshal(body, &patch); err != nil || r.Header.Get("Content-Type") != "application/merge-patch+json" {
+		if err := json.Unmarshal(in, &patch); err != nil || r.Header.Get("Content-Type") != "application/merge-patch+json" {
 			http.Error(w, "bad patch", http.StatusBadRequest)
 			return
 		}
@@ -117,7 +117,11 @@ func (k *kube) secret(w http.ResponseWriter, r *http.Request, body []byte) {
 		maps.DeleteFunc(k.data, func(_ string, v any) bool { return v == nil })
 		k.version++
 	}
-	_ = json.NewEncoder(w).Encode(map[string]any{"metadata": map[string]any{"resourceVersion": strconv.Itoa(k.version)}, "data": k.data})
+	body, err := json.Marshal(map[string]any{"metadata": map[string]any{"resourceVersion": strconv.Itoa(k.version)}, "data": k.data})
+	if err != nil {
+		panic(err) // the map above is JSON
+	}
+	_, _ = w.Write(body)
 }
 
 // roots are what API servers trust now, of every webhook the same.

@@ -59,7 +59,7 @@ type answer struct {
 }
 
 func reviewOf(pod []byte, namespace, operation, subresource string) []byte {
-	body, _ := json.Marshal(map[string]any{
+	body, err := json.Marshal(map[string]any{
 		"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview",
 		"request": map[string]any{
 			"uid": "705ab4f5-6393-11e8-b7cc-42010a800002", "kind": map[string]string{"group": "", "version": "v1", "kind": "Pod"},
@@ -67,6 +67,9 @@ func reviewOf(pod []byte, namespace, operation, subresource string) []byte {
 			"namespace": namespace, "operation": operation, "object": json.RawMessage(pod), "newerField": map[string]any{"x": 1},
 		},
 	})
+	if err != nil {
+		panic(err) // a pod that is no JSON
+	}
 	return body
 }
 
@@ -89,6 +92,11 @@ func toJSON(t testing.TB, text string) []byte {
 	if err := yaml.Unmarshal([]byte(text), &v); err != nil {
 		t.Fatal(err)
 	}
+	return marshal(t, v)
+}
+
+func marshal(t testing.TB, v any) []byte {
+	t.Helper()
 	out, err := json.Marshal(v)
 	if err != nil {
 		t.Fatal(err)
@@ -232,9 +240,7 @@ func untouched(t testing.TB, before, after []byte) {
 	strip(b, a)
 	strip(a, a)
 	if !reflect.DeepEqual(a, b) {
-		x, _ := json.Marshal(a)
-		y, _ := json.Marshal(b)
-		t.Errorf("more than additions:\n%s\n%s", x, y)
+		t.Errorf("more than additions:\n%v\n%v", a, b)
 	}
 }
 
@@ -378,12 +384,12 @@ func TestRefusals(t *testing.T) {
 				"spec":     map[string]any{"serviceAccountName": "web", "containers": []any{map[string]any{"name": "app"}}},
 			}
 			i := newInjector(t, s, true)
-			body, _ := json.Marshal(pod)
+			body := marshal(t, pod)
 			if a := ask(t, i, reviewOf(body, "shop", "CREATE", "")); !a.Response.Allowed {
 				t.Fatalf("refused before anything was wrong: %+v", a)
 			}
 			row.flip(pod)
-			body, _ = json.Marshal(pod)
+			body = marshal(t, pod)
 			a := ask(t, i, reviewOf(body, "shop", "CREATE", ""))
 			if a.Response.Allowed || len(a.Response.Patch) > 0 || a.Response.Status.Code != 403 || !strings.Contains(a.Response.Status.Message, row.want) {
 				t.Errorf("got %+v, want %s", a.Response, row.want)

@@ -126,60 +126,72 @@ var (
 // ours are the keys of the sidecar's config that the injector writes.
 var ours = []string{"merchants", "outbound.listen", "outbound.socket_mode", "outbound.unsafe_listen", "notify.listen", "notify.routes", "admin.listen", "admin.control", "admin.control_mode", "shutdown_grace", "shutdown_linger", "shutdown_delay"}
 
+// faults collects what is wrong with settings.
+type faults []error
+
+func (f *faults) add(format string, args ...any) { *f = append(*f, fmt.Errorf(format, args...)) }
+
 func (s *Settings) validate() error {
-	var failed []error
-	fault := func(format string, args ...any) { failed = append(failed, fmt.Errorf(format, args...)) }
+	var f faults
 	for _, key := range ours {
 		if has(s.Config, strings.Split(key, ".")) {
-			fault("config.%s: the injector writes it itself; remove it", key)
+			f.add("config.%s: the injector writes it itself; remove it", key)
 		}
 	}
+	s.checkMerchants(&f)
+	s.checkGrants(&f)
+	for name, r := range map[string]Range{"cpu": s.Bounds.CPU, "memory": s.Bounds.Memory} {
+		if err := r.validate(); err != nil {
+			f.add("bounds.%s: %w", name, err)
+		}
+	}
+	if s.Order != "first" && s.Order != "last" {
+		f.add("order: is first or last")
+	}
+	if s.Ports.Outbound == s.Ports.Notify || s.Ports.Outbound == s.Ports.Admin || s.Ports.Notify == s.Ports.Admin {
+		f.add("ports: give each its own")
+	}
+	s.checkTemplate(&f)
+	return errors.Join(f...)
+}
+
+func (s *Settings) checkMerchants(f *faults) {
 	volumes := make(map[string]string)
 	for _, alias := range slices.Sorted(maps.Keys(s.Merchants)) {
 		m, volume := s.Merchants[alias], secretVolume(alias)
 		if other, ok := volumes[volume]; ok {
-			fault("merchants.%s: too much like %s for the names of their volumes; rename one", alias, other)
+			f.add("merchants.%s: too much like %s for the names of their volumes; rename one", alias, other)
 		}
 		volumes[volume] = alias
 		if m.Secret != "" && !dnsLabel.MatchString(volume) {
-			fault("merchants.%s: too long for the name of its volume, %s; shorten it", alias, volume)
+			f.add("merchants.%s: too long for the name of its volume, %s; shorten it", alias, volume)
 		}
 		if !aliasName.MatchString(alias) {
-			fault("merchants.%s: an alias has lower-case letters, digits, - and _", alias)
+			f.add("merchants.%s: an alias has lower-case letters, digits, - and _", alias)
 		}
 		if m.Secret != "" && !dnsName.MatchString(m.Secret) {
-			fault("merchants.%s.secret: is not the name of a Secret", alias)
+			f.add("merchants.%s.secret: is not the name of a Secret", alias)
 		}
 		if _, ok := m.Config["name"]; ok {
-			fault("merchants.%s.config.name: the alias is its name; remove it", alias)
+			f.add("merchants.%s.config.name: the alias is its name; remove it", alias)
 		}
 	}
+}
+
+func (s *Settings) checkGrants(f *faults) {
 	for i, g := range s.Grants {
 		if !dnsName.MatchString(g.Namespace) {
-			fault("grants[%d].namespace: write the name of one namespace", i)
+			f.add("grants[%d].namespace: write the name of one namespace", i)
 		}
 		if len(g.ServiceAccounts) == 0 || len(g.Merchants) == 0 {
-			fault("grants[%d]: needs service_accounts and merchants", i)
+			f.add("grants[%d]: needs service_accounts and merchants", i)
 		}
 		for _, alias := range g.Merchants {
 			if _, ok := s.Merchants[alias]; !ok {
-				fault("grants[%d].merchants: %s is not among merchants", i, alias)
+				f.add("grants[%d].merchants: %s is not among merchants", i, alias)
 			}
 		}
 	}
-	for name, r := range map[string]Range{"cpu": s.Bounds.CPU, "memory": s.Bounds.Memory} {
-		if err := r.validate(); err != nil {
-			fault("bounds.%s: %w", name, err)
-		}
-	}
-	if s.Order != "first" && s.Order != "last" {
-		fault("order: is first or last")
-	}
-	if s.Ports.Outbound == s.Ports.Notify || s.Ports.Outbound == s.Ports.Admin || s.Ports.Notify == s.Ports.Admin {
-		fault("ports: give each its own")
-	}
-	failed = append(failed, s.checkTemplate()...)
-	return errors.Join(failed...)
 }
 
 func (r Range) validate() error {
@@ -192,34 +204,32 @@ func (r Range) validate() error {
 }
 
 // checkTemplate: what is merged into foreign pods must be ours by name.
-func (s *Settings) checkTemplate() (failed []error) {
-	fault := func(format string, args ...any) { failed = append(failed, fmt.Errorf(format, args...)) }
+func (s *Settings) checkTemplate(f *faults) {
 	for key := range s.Pod {
 		if key != "metadata" && key != "spec" {
-			fault("pod.%s: the template has metadata and spec only", key)
+			f.add("pod.%s: the template has metadata and spec only", key)
 		}
 	}
 	for key := range object(s.Pod["metadata"]) {
 		if key != "annotations" && key != "labels" {
-			fault("pod.metadata.%s: the template's metadata has annotations and labels only", key)
+			f.add("pod.metadata.%s: the template's metadata has annotations and labels only", key)
 		}
 	}
 	spec := object(s.Pod["spec"])
 	for key := range spec {
 		if key != "containers" && key != "volumes" && key != "imagePullSecrets" {
-			fault("pod.spec.%s: the template's spec has containers, volumes and imagePullSecrets only", key)
+			f.add("pod.spec.%s: the template's spec has containers, volumes and imagePullSecrets only", key)
 		}
 	}
 	list := array(spec["containers"])
 	if len(list) != 1 || object(list[0])["name"] != containerName || text(object(list[0])["image"]) == "" {
-		fault("pod.spec.containers: the template has one container, named %s, with an image", containerName)
+		f.add("pod.spec.containers: the template has one container, named %s, with an image", containerName)
 	}
 	for i, v := range array(spec["volumes"]) {
 		if !strings.HasPrefix(text(object(v)["name"]), volumePrefix) {
-			fault("pod.spec.volumes[%d].name: must begin with %s", i, volumePrefix)
+			f.add("pod.spec.volumes[%d].name: must begin with %s", i, volumePrefix)
 		}
 	}
-	return failed
 }
 
 // granted lists the merchants that a service account may use.

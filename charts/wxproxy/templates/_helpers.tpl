@@ -1,0 +1,66 @@
+{{- define "wxproxy.name" -}}
+{{- default .Chart.Name .Values.nameOverride | trunc 40 | trimSuffix "-" -}}
+{{- end -}}
+
+{{- define "wxproxy.fullname" -}}
+{{- if .Values.fullnameOverride -}}
+{{- .Values.fullnameOverride | trunc 40 | trimSuffix "-" -}}
+{{- else -}}
+{{- $name := include "wxproxy.name" . -}}
+{{- if contains $name .Release.Name -}}
+{{- .Release.Name | trunc 40 | trimSuffix "-" -}}
+{{- else -}}
+{{- printf "%s-%s" .Release.Name $name | trunc 40 | trimSuffix "-" -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "wxproxy.injector" -}}{{ include "wxproxy.fullname" . }}-injector{{- end -}}
+{{- define "wxproxy.gateway" -}}{{ include "wxproxy.fullname" . }}-gateway{{- end -}}
+
+{{- define "wxproxy.selector" -}}
+app.kubernetes.io/name: {{ include "wxproxy.name" .root }}
+app.kubernetes.io/instance: {{ .root.Release.Name }}
+app.kubernetes.io/component: {{ .component }}
+{{- end -}}
+
+{{- define "wxproxy.labels" -}}
+{{ include "wxproxy.selector" . }}
+app.kubernetes.io/version: {{ .root.Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ .root.Release.Service }}
+helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace "+" "_" }}
+{{- end -}}
+
+{{- define "wxproxy.image" -}}
+{{- if .Values.image.digest -}}
+{{ .Values.image.repository }}@{{ .Values.image.digest }}
+{{- else -}}
+{{ .Values.image.repository }}:{{ .Values.image.tag | default .Chart.AppVersion }}
+{{- end -}}
+{{- end -}}
+
+{{- /* What the PodSecurity standard restricted asks for, and more. */ -}}
+{{- define "wxproxy.podSecurity" -}}
+runAsNonRoot: true
+runAsUser: 65532
+runAsGroup: 65532
+seccompProfile: {type: RuntimeDefault}
+{{- end -}}
+
+{{- define "wxproxy.containerSecurity" -}}
+readOnlyRootFilesystem: true
+allowPrivilegeEscalation: false
+capabilities: {drop: [ALL]}
+{{- end -}}
+
+{{- define "wxproxy.certSecret" -}}
+{{- if eq .Values.injector.certificate.mode "secret" -}}
+{{ required "injector.certificate.secretName is needed in mode secret" .Values.injector.certificate.secretName }}
+{{- else -}}
+{{ include "wxproxy.injector" . }}-tls
+{{- end -}}
+{{- end -}}
+
+{{- define "wxproxy.dnsNames" -}}
+{{ include "wxproxy.injector" . }}.{{ .Release.Namespace }}.svc,{{ include "wxproxy.injector" . }}.{{ .Release.Namespace }}.svc.cluster.local
+{{- end -}}

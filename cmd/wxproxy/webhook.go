@@ -175,8 +175,11 @@ func (w *webhook) learnVersion(ctx context.Context) error {
 		if err != nil {
 			w.log.Error("asking for the cluster's version", "error", err)
 			next = 2 * time.Second
-		} else if w.native.Swap(native) != native || !w.known.Swap(true) {
-			w.log.Info("cluster", "native_sidecars", native)
+		} else {
+			was := w.native.Swap(native)
+			if known := w.known.Swap(true); !known || was != native {
+				w.log.Info("cluster", "native_sidecars", native)
+			}
 		}
 		wait(ctx, next)
 	}

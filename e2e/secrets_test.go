@@ -15,6 +15,8 @@ import (
 )
 
 const (
+	plantedName   = "Ouyang Xiu-Planted, 欧阳修"
+	plantedNumber = "6222029876543210123"
 	callerToken   = "caller-token-7f3a9c51e0"
 	webhookSecret = "whsec_c2lnbmluZyBrZXkgb2YgMzIgYnl0ZXMsIGZvciB0ZXN0cw=="
 )
@@ -105,6 +107,30 @@ func (l *leaks) errors(t *testing.T) {
 	}
 }
 
+// sensitive sends and reads sensitive fields, good ones and bad ones.
+func (l *leaks) sensitive(t *testing.T) {
+	t.Helper()
+	token := []string{"-H", "Wxproxy-Token: " + callerToken}
+	const target = "/v3/transfer/batches"
+	body := func(no, name string) string {
+		return `{"appid":"wx1","out_batch_no":"` + no + `","batch_name":"b","batch_remark":"r","total_amount":1,"total_num":1,"transfer_detail_list":[` +
+			`{"out_detail_no":"D1","transfer_amount":1,"transfer_remark":"r","openid":"o","user_name":` + name + `}]}`
+	}
+	l.call(t, "batch", append(post(l.outbound+target, body("SECRETB1", `"`+plantedName+`"`)), token...)...).verified(t, http.StatusOK)
+	detail := append([]string{l.outbound + target + "/out-batch-no/SECRETB1/details/out-detail-no/D1"}, token...)
+	if got := l.call(t, "batch detail", detail...).verified(t, http.StatusOK).field(t, "user_name"); got != plantedName {
+		t.Errorf("the name came back as %q", got)
+	}
+	l.oldSim.fault(`{"kind":"bad_field"}`)
+	l.call(t, "batch detail that does not open", detail...).verified(t, http.StatusOK)
+	for what, name := range map[string]string{
+		"too long": `"` + strings.Repeat(plantedName, 8) + `"`, "an object": `{"x":"` + plantedName + `"}`, "not JSON": `"` + plantedName,
+	} {
+		l.call(t, "batch with a name that is "+what, append(post(l.outbound+target, body("SECRETB2", name)), token...)...).refused(t, http.StatusBadRequest, "bad_sensitive_field")
+	}
+	l.call(t, "card number", append([]string{l.outbound + "/v3/capital/capitallhh/banks/search-banks-by-bank-account?account_number=" + plantedNumber}, token...)...).verified(t, http.StatusOK)
+}
+
 // rotate changes the merchant's key: two that are broken, then a good one.
 func (l *leaks) rotate(t *testing.T) {
 	t.Helper()
@@ -175,6 +201,7 @@ func TestNoSecretLeaves(t *testing.T) {
 	l.oldSim.rotate("announce")
 	l.oldSim.rotate("switch")
 	l.errors(t)
+	l.sensitive(t)
 	l.rotate(t)
 	l.paid(t, l.nextSim, "SECRET002")
 	l.look(t, "")
@@ -198,6 +225,20 @@ func TestNoSecretLeaves(t *testing.T) {
 	// What a notify says is the app's alone.
 	for _, found := range l.rest.search(l.plain) {
 		t.Errorf("found %s", found)
+	}
+	// What the app wrote in plain goes nowhere but back to it.
+	names := append(spellings("a planted name", []byte(plantedName)), spellings("a planted number", []byte(plantedNumber))...)
+	found := l.rest.search(names)
+	for where, text := range l.told {
+		if strings.HasPrefix(where, "request ") || strings.Contains(where, "that is") || strings.Contains(where, "does not open") {
+			found = append(found, haystack{where: text}.search(names)...)
+		}
+	}
+	for _, f := range found {
+		t.Errorf("found %s", f)
+	}
+	if len(l.told.search(names)) == 0 {
+		t.Error("the app did not get its name back, so the search tells nothing")
 	}
 	for where, text := range map[string]string{
 		"log": `"out_trade_no":"SECRET002"`, "admin /metrics": "wxproxy_outbound_requests_total", "control status": "PUB_KEY_ID_",

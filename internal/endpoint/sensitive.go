@@ -1,6 +1,7 @@
 package endpoint
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -68,7 +69,7 @@ func changeFields(list, changes []string) ([]string, error) {
 		i := slices.Index(list, name)
 		switch {
 		case remove && i < 0:
-			return nil, fmt.Errorf("sensitive field %q is not in the table, so it cannot be taken away", name)
+			return nil, fmt.Errorf("sensitive field %q is not in the table, so it cannot be taken away; there are: %s", name, cmp.Or(strings.Join(list, ", "), "none"))
 		case remove:
 			list = slices.Delete(list, i, i+1)
 		case i < 0:

@@ -59,26 +59,40 @@ func TestWeChatErrors(t *testing.T) {
 	s.order(t, "DOWN-0001").refused(t, 502, "upstream_unreachable")
 }
 
-// Two merchants behind one port: who signs, and whose the notifies are.
-func TestTwoMerchants(t *testing.T) {
-	t.Parallel()
+// two merchants behind one port and on one path, each with a WeChat Pay and an
+// app of its own.
+type two struct {
+	*sidecar
+	a, b       *wechat // of shop (1900000001) and branch (1900000002)
+	appA, appB *app
+}
+
+func newTwo(t *testing.T) two {
+	t.Helper()
 	secondDir := shortDir(t)
 	second := newCredentials(t, "1900000002")
 	second.write(t, secondDir)
 	writeFile(t, secondDir+"/apiv3_key", []byte(strings.Repeat("2", 32)))
-	a, b := startWeChat(t, shortDir(t)), startWeChat(t, secondDir)
+	p := two{a: startWeChat(t, shortDir(t)), b: startWeChat(t, secondDir), appA: newApp(t), appB: newApp(t)}
 	wire := newRelay(t, "")
 	wire.route(func(r *http.Request) string {
 		if strings.Contains(r.Header.Get("Authorization"), second.serial()) {
-			return b.url
+			return p.b.url
 		}
-		return a.url
+		return p.a.url
 	})
-	appA, appB := newApp(t), newApp(t)
-	c := startReady(t, setup{
-		merchants: a.merchant("shop") + b.merchant("branch"), upstream: wire.url,
-		routes: route("/notify", "shop", appA.url) + route("/notify", "branch", appB.url),
+	p.sidecar = startReady(t, setup{
+		merchants: p.a.merchant("shop") + p.b.merchant("branch"), upstream: wire.url,
+		routes: route("/notify", "shop", p.appA.url) + route("/notify", "branch", p.appB.url),
 	})
+	return p
+}
+
+// Who signs, and whose the notifies are.
+func TestTwoMerchants(t *testing.T) {
+	t.Parallel()
+	c := newTwo(t)
+	a, b, appA, appB := c.a, c.b, c.appA, c.appB
 	prepay := func(mchID, no string, more ...string) answer {
 		return curl(t, nil, post(c.outbound+"/v3/pay/transactions/native", prepayBody(t, mchID, no, c.notify+"/notify"), more...)...)
 	}

@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -99,9 +100,7 @@ func NewNotify(o NotifyOptions) (*Notify, error) {
 	}
 	var routes []*Route
 	for _, r := range o.Routes {
-		if r.Body == "" {
-			r.Body = BodyEnvelope
-		}
+		r.Body, r.Answer = cmp.Or(r.Body, BodyEnvelope), cmp.Or(r.Answer, AnswerByTable)
 		if r.Client == nil {
 			r.Client = NewAppClient(nil)
 		}
@@ -205,6 +204,7 @@ func (n *Notify) accept(r *http.Request, x *callback, e *entrance, body []byte, 
 	if route == nil {
 		return result{outcome: outcomeNoRoute}
 	}
+	x.event = route.event(x.event)
 	n.decryptFields(x, route)
 	within, cancel := context.WithDeadline(r.Context(), x.start.Add(route.budget(x.event.Budget)))
 	defer cancel()

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/wxproxy/wxproxy/internal/endpoint"
 	"github.com/wxproxy/wxproxy/internal/secret"
 )
 
@@ -23,6 +24,26 @@ const (
 	BodyCloudEvents BodyForm = "cloudevents" // CloudEvents 1.0, structured JSON
 )
 
+// AnswerForm is what WeChat Pay is told of a notify that the app was given.
+type AnswerForm string
+
+// The forms.
+const (
+	AnswerByTable AnswerForm = "auto"   // what the kind of event wants, by the table
+	AnswerApp     AnswerForm = "app"    // the app's own status and body
+	AnswerSigned  AnswerForm = "signed" // the same, signed with the merchant's key
+	AnswerAck     AnswerForm = "ack"    // that it is taken, or not, and nothing more
+)
+
+// event is the kind of a notify as the route sees it: what the table knows of
+// it, unless the route says how to answer.
+func (r *Route) event(e endpoint.Event) endpoint.Event {
+	if r.Answer != AnswerByTable {
+		e.Answer, e.AnswerSigned = r.Answer == AnswerApp || r.Answer == AnswerSigned, r.Answer == AnswerSigned
+	}
+	return e
+}
+
 // Route says which notifies go to which app.
 type Route struct {
 	Path      string   // escaped, exact
@@ -33,6 +54,7 @@ type Route struct {
 	// FieldsAlone: texts in the resource that are encrypted once more stay so.
 	// With BodyRaw they do anyway.
 	FieldsAlone bool
+	Answer      AnswerForm          // empty: AnswerByTable
 	Timeout     time.Duration       // zero: the event family's budget
 	Secret      func() secret.Value // signs deliveries (Standard Webhooks); nil: unsigned
 	Client      *http.Client        // nil: a plain one; with the app's TLS otherwise
@@ -78,6 +100,9 @@ func (r *Route) check() error {
 	}
 	if !slices.Contains([]BodyForm{BodyEnvelope, BodyResource, BodyRaw, BodyCloudEvents}, r.Body) {
 		return fmt.Errorf("notify route %s: unknown body form %q", r.Path, r.Body)
+	}
+	if !slices.Contains([]AnswerForm{AnswerByTable, AnswerApp, AnswerSigned, AnswerAck}, r.Answer) {
+		return fmt.Errorf("notify route %s: unknown answer form %q", r.Path, r.Answer)
 	}
 	return nil
 }

@@ -120,6 +120,6 @@ func (s *sidecar) route(ctx context.Context, r config.Route) (proxy.Route, error
 	}
 	return proxy.Route{
 		Path: r.Path, Merchants: s.cfg.NamedBy(r), Events: r.Events, To: r.To,
-		Body: proxy.BodyForm(r.Body), Timeout: r.Timeout, Secret: key, Client: client, FieldsAlone: r.Sensitive == "off",
+		Body: proxy.BodyForm(r.Body), Answer: proxy.AnswerForm(r.Answer), Timeout: r.Timeout, Secret: key, Client: client, FieldsAlone: r.Sensitive == "off",
 	}, nil
 }

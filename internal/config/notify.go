@@ -65,6 +65,11 @@ type Route struct {
 	// When WeChat Pay is told that the notify is taken. app: when the app has answered 2xx.
 	// Default: app.
 	Ack string `yaml:"ack" enum:"app" later:"inbox"`
+	// What WeChat Pay is answered. auto: the app's own status and body for the few events whose
+	// answer it reads (signed where it wants that), an acknowledgement for all others. app: the
+	// app's own status and body, for a kind of event that wxproxy does not know yet; signed: the
+	// same, with the merchant's signature; ack: an acknowledgement alone. Default: auto.
+	Answer string `yaml:"answer" enum:"auto,app,signed,ack"`
 	// Reference to a Standard Webhooks secret (whsec_…) that signs deliveries to the app.
 	// Default: none.
 	WebhookSecret Ref `yaml:"webhook_secret"`
@@ -88,7 +93,7 @@ type ClientTLS struct {
 // IsZero reports whether mutual TLS is not configured.
 func (t ClientTLS) IsZero() bool { return t == ClientTLS{} }
 
-func (r *Route) setDefaults() { r.Body, r.Ack, r.Sensitive = "envelope", "app", "on" }
+func (r *Route) setDefaults() { r.Body, r.Ack, r.Answer, r.Sensitive = "envelope", "app", "auto", "on" }
 
 // NamedBy returns the aliases that r names, none where it is for all of them:
 // it says so, or there is one merchant only.

@@ -22,6 +22,8 @@ type Event struct {
 	// Retry holds the delays between deliveries until one is accepted: the
 	// first is the time from the first delivery to the second.
 	Retry []time.Duration
+	// Wait is how long WeChat Pay waits for an answer.
+	Wait time.Duration
 	// Budget is how long we may take to answer: a tenth less than WeChat Pay
 	// waits, for the way back.
 	Budget time.Duration
@@ -91,6 +93,7 @@ func (t *Table) loadFamily(row []string) error {
 	}
 	t.families = append(t.families, family{row[0], Event{
 		Retry:        retry,
+		Wait:         wait,
 		Budget:       wait * 9 / 10,
 		Answer:       row[3] != "",
 		AnswerSigned: row[3] == "signed",

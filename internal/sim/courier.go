@@ -16,8 +16,8 @@ import (
 	"github.com/wxproxy/wxproxy/internal/wire"
 )
 
-// notifyDeadline is how long WeChat Pay waits for an answer to a notify.
-const notifyDeadline = 5 * time.Second
+// handshakeDeadline is how long a connection to a receiver may take to be made.
+const handshakeDeadline = 5 * time.Second
 
 const maxAnswer = 64 << 10
 
@@ -32,7 +32,7 @@ type courier struct {
 }
 
 func newCourier(s *Sim) *courier {
-	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true, TLSHandshakeTimeout: notifyDeadline}}
+	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true, TLSHandshakeTimeout: handshakeDeadline}}
 	if s.opts.Client != nil {
 		client = *s.opts.Client
 	}
@@ -69,7 +69,8 @@ func (s *Sim) notify(mchID, to string, n Notice) error {
 // Delivery is what came of one delivery of a notify.
 type Delivery struct {
 	Entry
-	Answer []byte // body of the receiver's answer, at most 64 KiB
+	Header http.Header // of the receiver's answer
+	Answer []byte      // its body, at most 64 KiB
 }
 
 // Send delivers a notify once, at once, spoiled by the fault if there is one,
@@ -233,7 +234,8 @@ func (c *courier) deliver(ctx context.Context, p *parcel, f *Fault) (Delivery, e
 	}
 	key := c.sim.platform.forNotify()
 	header, body := c.sim.sign(key, body, f)
-	ctx, cancel := context.WithTimeout(ctx, notifyDeadline)
+	event := c.sim.events.Event(p.Event)
+	ctx, cancel := context.WithTimeout(ctx, event.Wait)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, p.to, bytes.NewReader(body))
 	if err != nil {
@@ -246,28 +248,36 @@ func (c *courier) deliver(ctx context.Context, p *parcel, f *Fault) (Delivery, e
 	req.Header.Set(wire.HeaderRequestID, strings.ToUpper(randomHex(40))+"-0")
 	d := Delivery{Entry: p.entry("", "")}
 	d.RequestID, d.Fault, d.Serial = req.Header.Get(wire.HeaderRequestID), faultName(f), req.Header.Get(wire.HeaderSerial)
-	d.Status, d.Answer, err = c.post(req)
-	d.Verdict, d.Reason = judgeDelivery(d.Status, err, f)
+	err = c.post(req, &d)
+	d.Verdict, d.Reason = judgeDelivery(d.Status, err, f, event.Wait)
+	if d.Verdict == VerdictTaken {
+		if wrong := c.sim.judgeReply(p.merchant, event, d.Header, d.Answer); wrong != "" {
+			d.Verdict, d.Reason = VerdictNotTaken, wrong
+		}
+	}
 	return d, nil
 }
 
-func (c *courier) post(req *http.Request) (status int, body []byte, err error) {
+// post sends the request and notes the answer, if it came whole.
+func (c *courier) post(req *http.Request, d *Delivery) error {
 	resp, err := c.client.Do(req)
 	if err != nil {
-		return 0, nil, err
+		return err
 	}
 	defer resp.Body.Close()
-	if body, err = io.ReadAll(io.LimitReader(resp.Body, maxAnswer)); err != nil {
-		return 0, nil, err
+	body, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
+	if err != nil {
+		return err
 	}
-	return resp.StatusCode, body, nil
+	d.Status, d.Header, d.Answer = resp.StatusCode, resp.Header, body
+	return nil
 }
 
-func judgeDelivery(status int, err error, f *Fault) (verdict, reason string) {
+func judgeDelivery(status int, err error, f *Fault, wait time.Duration) (verdict, reason string) {
 	var cause *url.Error
 	switch {
 	case errors.Is(err, context.DeadlineExceeded):
-		return VerdictNotTaken, "no answer within 5 seconds"
+		return VerdictNotTaken, "no answer within " + wait.String()
 	case errors.As(err, &cause):
 		return VerdictNotTaken, "not delivered: " + cause.Err.Error()
 	case err != nil:

@@ -28,6 +28,9 @@ func (s *Sim) sample(m *Merchant, event endpoint.Event) any {
 	case "complaint":
 		return map[string]string{"complaint_id": "2000" + randomDigits(20), "action_type": "CREATE_COMPLAINT"}
 	}
+	if question := sampleQuestion(event.Type, o); question != nil {
+		return question
+	}
 	now := s.timestamp(s.now())
 	generic := map[string]any{
 		"mchid": m.MchID, "appid": o.AppID, "out_order_no": o.OutTradeNo, "transaction_id": o.transactionID,
@@ -39,6 +42,28 @@ func (s *Sim) sample(m *Merchant, event endpoint.Event) any {
 		}
 	}
 	return generic
+}
+
+// sampleQuestion is the resource of a notify that asks the merchant something.
+func sampleQuestion(eventType string, o *order) map[string]any {
+	switch eventType {
+	case "PARKING_FEE.QUERY_TRANS_INFO":
+		return map[string]any{"out_serial_number": o.OutTradeNo, "plate_number": "粤B888888", "out_parking_id": "P1"}
+	case "ENTRUST.TERMINATE_RETENTION":
+		return map[string]any{
+			"mchid": o.MchID, "appid": o.AppID, "contract_id": "2026" + randomDigits(20), "plan_id": 12535,
+			"out_contract_code": o.OutTradeNo, "openid": simulatedOpenID,
+		}
+	case "CROSS_BORDER_PAY.GET_MCH_INFO":
+		return map[string]any{"acq_tid": "2026" + randomDigits(26), "bank_type": "WALLET", "qr_cd_mp": "https://example.com/qr/1"}
+	case "CROSS_BORDER_PAY.PUSH_ORDER_INFO":
+		return map[string]any{
+			"acq_tid": "2026" + randomDigits(26), "bank_type": "WALLET", "openid": simulatedOpenID,
+			"amount": map[string]any{"total": o.Amount.Total, "currency": "CNY"},
+		}
+	default:
+		return nil
+	}
 }
 
 func (s *Sim) sampleRefund(o *order, eventType string) refundNotice {

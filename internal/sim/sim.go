@@ -59,6 +59,10 @@ type Options struct {
 	// NotifyBase is where all notifies go, as in http://127.0.0.1:8443, whatever
 	// host their notify_url names; its path stays. Empty: where notify_url says.
 	NotifyBase string
+	// UncheckedAnswers takes answers to notifies without looking at the
+	// signature that some of them must have: for merchants whose certificate
+	// is not known.
+	UncheckedAnswers bool
 	// PublicKeyOnly starts as a merchant without platform certificates.
 	PublicKeyOnly bool
 

@@ -240,3 +240,19 @@ func TestEnvironmentHasNoEffect(t *testing.T) {
 		}
 	}
 }
+
+// A namespace goes with every request, that of the login too.
+func TestNamespaceIsSentAlways(t *testing.T) {
+	t.Parallel()
+	f := newFake(t)
+	c := loggedIn(t, f, func(o *vault.Options) { o.Auth, o.Namespace = appRole(f), "payments" })
+	f.accept("revoked") // so that a login after a denial is among them
+	if err := c.field(t); err != nil {
+		t.Fatal(err)
+	}
+	for _, h := range f.seen {
+		if h.Get("X-Vault-Namespace") != "payments" {
+			t.Errorf("a request without the namespace: %v", h)
+		}
+	}
+}

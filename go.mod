@@ -3,6 +3,7 @@ module github.com/wxproxy/wxproxy
 go 1.26.0
 
 require (
+	github.com/emmansun/gmsm v0.15.5
 	github.com/evanphx/json-patch/v5 v5.9.11
 	github.com/fsnotify/fsnotify v1.10.1
 	github.com/go-json-experiment/json v0.0.0-20260214004413-d219187c3433

@@ -33,7 +33,8 @@ func curl(t *testing.T, env []string, args ...string) answer {
 	if err != nil {
 		t.Fatalf("curl %q: %v: %s", args, err, &stderr)
 	}
-	parsed, err := http.ReadResponse(bufio.NewReader(bytes.NewReader(out)), nil)
+	final, _ := strings.CutPrefix(string(out), "HTTP/1.1 100 Continue\r\n\r\n")
+	parsed, err := http.ReadResponse(bufio.NewReader(strings.NewReader(final)), nil)
 	if err != nil {
 		t.Fatalf("curl %q printed %q: %v", args, out, err)
 	}

@@ -30,12 +30,16 @@ func (o *Outbound) respond(ctx context.Context, w http.ResponseWriter, x *exchan
 		o.writeFailure(w, x, f)
 		return f
 	}
+	if x.upload != nil {
+		x.read = x.upload.app.isRead()
+	}
 	if x.endpoint.Unsigned && isSuccess(x.answer.StatusCode) {
 		x.verified = verifiedUnsigned
 		return o.download(ctx, w, x)
 	}
 	body, held, err := o.inFlight.read(x.answer.Body, x.answer.ContentLength, o.limits.Response)
 	x.held += held
+	x.stopUpload()
 	f := o.readFailure(ctx, err)
 	if f == nil {
 		f = o.verify(ctx, x, body)
@@ -141,6 +145,9 @@ func statementText(h http.Header, body []byte) ([]byte, error) {
 func (o *Outbound) writeHeader(w http.ResponseWriter, x *exchange) {
 	h := w.Header()
 	answerHeaders(h, x.answer.Header)
+	if !x.read {
+		h.Set("Connection", "close") // answered before it had the whole upload
+	}
 	h.Set(headerRequestID, x.id)
 	h.Set(headerVerified, x.verified)
 	h.Set(headerMerchant, x.merchant.Name)

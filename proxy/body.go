@@ -3,14 +3,10 @@ package proxy
 import (
 	"bytes"
 	"errors"
-	"fmt"
 	"io"
-	"mime"
-	"mime/multipart"
 	"net/http"
-	"slices"
-	"strings"
 	"sync/atomic"
+	"time"
 )
 
 // budget bounds the bytes of bodies held at one time by all requests.
@@ -64,84 +60,48 @@ func (b *budget) read(r io.Reader, length, limit int64) (body []byte, held int64
 	}
 }
 
-// readRequest reads the app's body and finds the text that is to be signed.
-func (o *Outbound) readRequest(r *http.Request) (body, signed []byte, held int64, f *failure) {
+// readDraft reads the app's body: whole, or of an upload the beginning.
+func (o *Outbound) readDraft(w http.ResponseWriter, r *http.Request, x *exchange, d *draft) (f *failure) {
+	boundary, isForm, f := formBoundary(r.Header)
+	switch {
+	case f != nil:
+		return f
+	case isForm:
+		x.isForm = true
+		x.upload, f = o.openUpload(w, r, x, boundary)
+		if f == nil {
+			d.upload, d.signed = x.upload, x.upload.form.meta
+		}
+		return f
+	}
+	d.body, x.held, f = o.readRequest(r)
+	if f != nil {
+		return f
+	}
+	d.signed = d.body
+	x.read = true
+	limitRead(w, time.Time{}) // or net/http would take the deadline for the caller's going away
+	return nil
+}
+
+// readRequest reads the app's body whole.
+func (o *Outbound) readRequest(r *http.Request) (body []byte, held int64, f *failure) {
 	body, held, err := o.inFlight.read(r.Body, r.ContentLength, o.limits.Request)
+	if err != nil {
+		return nil, held, o.bodyFailure(err, ReasonBodyTooLarge)
+	}
+	return body, held, nil
+}
+
+// bodyFailure says why the app's body could not be read; tooLarge is the reason
+// of a body over its limit.
+func (o *Outbound) bodyFailure(err error, tooLarge Reason) *failure {
 	switch {
 	case errors.Is(err, errTooLarge):
-		return nil, nil, held, fail(ReasonBodyTooLarge, "the body is larger than outbound.limits.request (%d bytes)", o.limits.Request)
+		return fail(tooLarge, "the body is larger than outbound.limits.request (%d bytes)", o.limits.Request)
 	case errors.Is(err, errBudget):
-		return nil, nil, held, fail(ReasonBusy, "outbound.limits.in_flight (%d bytes) is used up; try again", o.inFlight.limit)
-	case err != nil:
-		return nil, nil, held, fail(ReasonBadRequest, "the body did not arrive whole").because(err)
-	}
-	if signed, err = signedText(r.Header.Get("Content-Type"), body); err != nil {
-		return nil, nil, held, fail(ReasonBadUpload, "%v", err).because(err)
-	}
-	return body, signed, held, nil
-}
-
-// signedText is what is signed of a body: all of it, or the meta part of an
-// upload.
-func signedText(contentType string, body []byte) ([]byte, error) {
-	mediaType, params, err := mime.ParseMediaType(contentType)
-	switch {
-	case mediaType == "" && strings.HasPrefix(strings.ToLower(strings.TrimSpace(contentType)), "multipart/form-data"), mediaType == "multipart/form-data" && err != nil:
-		return nil, errors.New("the parameters of multipart/form-data are malformed")
-	case mediaType == "multipart/form-data":
-		return metaPart(body, params["boundary"])
+		return fail(ReasonBusy, "outbound.limits.in_flight (%d bytes) is used up; try again", o.inFlight.limit)
 	default:
-		return body, nil
+		return fail(ReasonBadRequest, "the body did not arrive whole").because(err)
 	}
-}
-
-// replaceSigned puts another text in place of the one that is signed. Of an
-// upload the reader itself tells which bytes were the part meta: those whose
-// change makes it read the new text there.
-func replaceSigned(contentType string, body, signed, text []byte) ([]byte, error) {
-	if len(body) == len(signed) {
-		return text, nil
-	}
-	for at := 0; ; at++ {
-		i := bytes.Index(body[at:], signed)
-		if i < 0 {
-			return nil, errors.New("the part meta of this upload cannot be changed")
-		}
-		at += i
-		changed := slices.Concat(body[:at], text, body[at+len(signed):])
-		if meta, err := signedText(contentType, changed); err == nil && bytes.Equal(meta, text) {
-			return changed, nil
-		}
-	}
-}
-
-// metaPart returns the text of the form part named meta: of an upload APIv3
-// signs that part alone. There must be exactly one.
-func metaPart(body []byte, boundary string) ([]byte, error) {
-	if boundary == "" {
-		return nil, errors.New("multipart/form-data without a boundary")
-	}
-	var meta []byte
-	found := 0
-	parts := multipart.NewReader(bytes.NewReader(body), boundary)
-	for {
-		part, err := parts.NextRawPart() // raw: the transfer encoding is part of what is sent
-		if err == io.EOF {               //nolint:errorlint // a wrapped EOF is one that comes too early
-			break
-		}
-		if err != nil {
-			return nil, errors.New("the multipart body is malformed or cut short")
-		}
-		if part.FormName() != "meta" {
-			continue
-		}
-		found++
-		if meta, err = io.ReadAll(part); err != nil {
-			return nil, errors.New("the multipart body is malformed or cut short")
-		}
-	}
-	if found != 1 {
-		return nil, fmt.Errorf("an upload needs exactly one form part named meta, this has %d", found)
-	}
-	return meta, nil
 }

@@ -53,3 +53,25 @@ const HeldBack = heldBack
 
 // BoundPairs bounds the pairs of merchant and endpoint that have labels.
 func (m *Metrics) BoundPairs(n int64) { m.maxPairs = n }
+
+// PassForm sends an upload through as a call would: read from r, promises as
+// the table has them, meta changed by edit. It returns what goes out and the
+// text that is signed.
+func PassForm(r io.Reader, boundary string, table *endpoint.Table, edit func([]byte) []byte) (out, meta []byte, err error) {
+	const limit = 16 << 20
+	u := &upload{
+		length: -1, stopped: make(chan struct{}),
+		form: newUploadForm(&tape{from: r, budget: &budget{limit: 4 * limit}, limit: limit}, boundary, table.Promises),
+	}
+	if err := u.form.head(); err != nil {
+		return nil, nil, err
+	}
+	if edit != nil {
+		if err := u.setMeta(edit(u.form.meta)); err != nil {
+			return nil, nil, err
+		}
+	}
+	meta = u.form.meta
+	out, err = io.ReadAll(attempt{upload: u})
+	return out, meta, err
+}

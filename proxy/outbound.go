@@ -139,6 +139,8 @@ type exchange struct {
 	read      bool // the app's body was read to its end
 	sent      bool // the request left, or may have
 	held      int64
+	isForm    bool
+	upload    *upload // nil: the body is not a form, or was not begun
 	answer    *http.Response
 	verified  string // what Wxproxy-Verified says
 	watch     *watchdog
@@ -170,14 +172,19 @@ func (o *Outbound) serve(w http.ResponseWriter, r *http.Request, l Listener) {
 	x.watch = &watchdog{timer: time.AfterFunc(o.timeout, func() { cancel(context.DeadlineExceeded) }), limit: o.timeout}
 	defer x.watch.stop()
 	defer func() { o.inFlight.give(x.held) }()
+	defer x.stopUpload()
 	limitRead(w, x.start.Add(o.timeout)) // net/http reads on after a refusal, too
 	f := o.prepareAndSend(ctx, w, r, l, x)
 	if f == nil {
 		f = o.respond(ctx, w, x)
 	} else {
+		x.stopUpload()
 		o.writeFailure(w, x, f)
 	}
 	o.record(r, x, f)
+	if x.isForm && !x.read {
+		o.linger(w, r)
+	}
 	if f != nil && x.streaming {
 		breakOff(w)
 	}
@@ -208,13 +215,13 @@ func (o *Outbound) prepareAndSend(ctx context.Context, w http.ResponseWriter, r 
 		return f
 	}
 	d := &draft{header: requestHeaders(r.Header), target: x.target}
-	d.body, d.signed, x.held, f = o.readRequest(r)
-	if f != nil {
+	if f = o.readDraft(w, r, x, d); f != nil {
 		return f
 	}
-	x.read = true
-	limitRead(w, time.Time{}) // or net/http would take the deadline for the caller's going away
 	if f = o.prepare(x, d); f != nil {
+		return f
+	}
+	if f = o.readRest(x, d); f != nil {
 		return f
 	}
 	key := x.merchant.Signer()
@@ -225,7 +232,7 @@ func (o *Outbound) prepareAndSend(ctx context.Context, w http.ResponseWriter, r 
 		return f
 	}
 	return o.send(ctx, x, &Call{
-		Method: r.Method, Target: d.target, Header: d.header, Body: d.body, Signed: d.signed,
+		Method: r.Method, Target: d.target, Header: d.header, Body: d.body, Signed: d.signed, upload: d.upload,
 		Signer: key, Reads: r.Method == http.MethodGet || r.Method == http.MethodHead,
 	})
 }
@@ -256,19 +263,25 @@ func (o *Outbound) send(ctx context.Context, x *exchange, c *Call) *failure {
 		o.metrics.clockSkew(answer.Header.Get("Date"), o.now())
 		return nil
 	}
+	whole := c.upload == nil || c.upload.whole()
+	if c.upload != nil && !whole {
+		if f := o.uploadFailure(c.upload); f != nil {
+			return f
+		}
+	}
 	switch {
 	case errors.Is(err, context.Canceled):
-		x.sent = true
+		x.sent = whole
 		return fail(reasonClientGone, "the caller went away").because(err)
 	case errors.Is(err, ErrUnreachable):
 		return fail(ReasonUnreachable, "%v; nothing was sent; check the network, outbound.upstreams and any firewall", ErrUnreachable).because(err)
 	case errors.Is(err, ErrTimeout), errors.Is(err, context.DeadlineExceeded):
-		x.sent = true
+		x.sent = whole
 		return fail(ReasonTimeout, "%v (outbound.timeout is %s)", ErrTimeout, o.timeout).because(err)
 	case errors.Is(err, signer.ErrSigning):
 		return fail(ReasonKeyUnavailable, "the key of merchant %s did not sign", x.merchant.Name).because(err)
 	case errors.Is(err, ErrBroken):
-		x.sent = true
+		x.sent = whole
 		return fail(ReasonBroken, "%v", ErrBroken).because(err)
 	default:
 		return fail(ReasonInternal, "the request could not be built").because(err)

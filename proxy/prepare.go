@@ -10,8 +10,9 @@ import (
 type draft struct {
 	header http.Header // what goes to WeChat Pay, Authorization aside
 	target wire.Target
-	body   []byte // as it is sent
+	body   []byte // as it is sent; nil while an upload holds it
 	signed []byte // the text that is signed: body, or the meta part of an upload
+	upload *upload
 }
 
 // prepare checks and changes a draft, one step after the other. After it
@@ -26,13 +27,16 @@ func (o *Outbound) prepare(x *exchange, d *draft) *failure {
 }
 
 // resign puts another text in place of the one that is signed: the body, or the
-// part meta in it.
+// part meta of an upload.
 func (d *draft) resign(text []byte) *failure {
-	changed, err := replaceSigned(d.header.Get("Content-Type"), d.body, d.signed, text)
-	if err != nil {
-		return fail(ReasonBadUpload, "%v", err).because(err)
+	if d.upload == nil {
+		d.body, d.signed = text, text
+		return nil
 	}
-	d.body, d.signed = changed, text
+	if err := d.upload.setMeta(text); err != nil {
+		return fail(ReasonInternal, "the part meta of this upload cannot be changed").because(err)
+	}
+	d.signed = text
 	return nil
 }
 

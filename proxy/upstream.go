@@ -71,6 +71,8 @@ type Call struct {
 	Signed []byte         // the text that is signed: Body, or the meta part of an upload
 	Signer *signer.Signer // who signs
 	Reads  bool           // it only reads, so it may be repeated after any break
+
+	upload *upload // sent in place of Body
 }
 
 // NewUpstream checks the options and starts nothing.
@@ -118,7 +120,7 @@ func (u *Upstream) Send(ctx context.Context, c *Call) (answer *http.Response, at
 			return answer, attempts, err
 		}
 		repeat := errors.Is(err, ErrUnreachable) || (c.Reads && errors.Is(err, ErrBroken))
-		if !repeat {
+		if !repeat || c.upload != nil && c.upload.begun() {
 			return nil, attempts, err
 		}
 	}
@@ -146,10 +148,14 @@ func (u *Upstream) order() []*upstreamHost {
 
 func (u *Upstream) attempt(ctx context.Context, host *upstreamHost, c *Call) (*http.Response, error) {
 	var connected, written atomic.Bool // the trace's funcs are called from other goroutines
-	traced := httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
+	trace := &httptrace.ClientTrace{
 		GotConn:      func(httptrace.GotConnInfo) { connected.Store(true) },
 		WroteHeaders: func() { written.Store(true) },
-	})
+	}
+	if c.upload != nil {
+		c.upload.traced(trace)
+	}
+	traced := httptrace.WithClientTrace(ctx, trace)
 	r, err := newRequest(signer.With(traced, c.Signer, c.Signed), host.base, c)
 	if err != nil {
 		return nil, err
@@ -190,6 +196,8 @@ func newRequest(ctx context.Context, base *url.URL, c *Call) (*http.Request, err
 	}
 	r.Header = c.Header.Clone()
 	switch {
+	case c.upload != nil:
+		r.Body, r.ContentLength = attempt{c.upload, ctx.Done()}, c.upload.length
 	case len(c.Body) > 0:
 		// Without GetBody net/http cannot rewind the body, which keeps it from
 		// repeating a request by itself with the old signature; repeats are

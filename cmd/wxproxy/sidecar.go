@@ -93,6 +93,7 @@ func (s *sidecar) makeTable(context.Context) (err error) {
 		overrides = append(overrides, endpoint.Override{
 			Method: e.Method, Template: e.Path, Label: e.Label, Unsigned: e.Unsigned, IdempotencyKey: e.IdempotencyKey, Download: e.Download,
 			SensitiveOff: e.Sensitive == "off", SensitiveRequest: e.SensitiveRequest, SensitiveQuery: e.SensitiveQuery, SensitiveResponse: e.SensitiveResponse,
+			FileUnchecked: e.FileDigest == "off",
 		})
 	}
 	s.table, err = endpoint.New(overrides)

@@ -1,15 +1,7 @@
 // wechatpay-axios-plugin verifies every answer by itself.
 import { createHash } from 'node:crypto';
-import plugin from 'wechatpay-axios-plugin';
 import { s, prepay, refund, run } from './settings.mjs';
-
-const { v3 } = new plugin.Wechatpay({
-  baseURL: `${s.base}/`,
-  mchid: s.mchid,
-  serial: s.serial,
-  privateKey: s.privateKey,
-  certs: { [s.platformID]: s.platformKey },
-});
+import { v3 } from './plugin.mjs';
 
 await run({
   prepay: async () => (await v3.pay.transactions.native.post(prepay)).data,

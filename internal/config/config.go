@@ -113,6 +113,9 @@ type Endpoint struct {
 	// endpoints that are unsigned are made to lead to wxproxy, which checks the hash_value that
 	// stands beside them. Default: what the table says.
 	Download string `yaml:"download"`
+	// Whether the file of an upload must have the digest that its meta part names (sha256,
+	// file_digest, digest): check, or off. Default: check.
+	FileDigest string `yaml:"file_digest" enum:"check,off"`
 }
 
 func (e *Endpoint) setDefaults() { e.Sensitive = "on" }

@@ -30,6 +30,9 @@ func (t *Table) load() error {
 		}
 	}
 	t.sortFamilies()
+	if err := t.loadDigests(); err != nil {
+		return err
+	}
 	return t.loadEvents()
 }
 

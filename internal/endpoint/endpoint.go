@@ -46,6 +46,10 @@ type Endpoint struct {
 	// not.
 	EncryptedBy string
 
+	// FileUnchecked: the file of an upload is not compared with the digest that
+	// its meta part promises. No row of the table has it; users may set it.
+	FileUnchecked bool
+
 	label    string // the user's, in place of the template
 	executed []int
 }

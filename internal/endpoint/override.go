@@ -25,6 +25,9 @@ type Override struct {
 	// Unsigned: true lets successful answers pass without a signature, false
 	// requires one.
 	Unsigned *bool
+	// FileUnchecked: the file of an upload is sent whatever digest its meta
+	// part promises.
+	FileUnchecked bool
 	// IdempotencyKey names the body field that makes a repeat harmless. One
 	// that no body has withdraws the table's claim.
 	IdempotencyKey string
@@ -75,6 +78,7 @@ func (o Override) apply(e *Endpoint) error {
 		e.Unsigned = *o.Unsigned
 		e.Statement = e.Statement && !e.Unsigned
 	}
+	e.FileUnchecked = o.FileUnchecked
 	e.label = cmp.Or(o.Label, e.label)
 	e.IdempotencyKey = cmp.Or(o.IdempotencyKey, e.IdempotencyKey)
 	if o.Download != "" {

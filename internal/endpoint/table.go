@@ -12,6 +12,8 @@ import (
 	"cmp"
 	"slices"
 	"strings"
+
+	"github.com/wxproxy/wxproxy/internal/jsonedit"
 )
 
 //go:generate go run ./gen
@@ -26,6 +28,9 @@ type Table struct {
 
 	events   map[string]Event
 	families []family // longest pattern first
+
+	digests     []digestRule
+	digestPaths *jsonedit.Paths
 }
 
 // New returns the embedded table with the user's overrides on top. It reports

@@ -2,8 +2,6 @@ package sim
 
 import (
 	"bytes"
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"io"
@@ -21,10 +19,9 @@ const (
 
 // upload is a multipart request: only its meta is signed.
 type upload struct {
-	meta   []byte
-	name   string // file name of the file part
-	size   int
-	digest string // SHA-256 of the file, hexadecimal
+	meta []byte
+	part string // name of the file part; empty: there is none
+	file []byte
 }
 
 // readBody reads what was sent, within a bound, and finds out which part of it
@@ -79,9 +76,8 @@ func readForm(body []byte, boundary string) (*upload, *apiError) {
 		switch {
 		case part.FormName() == "meta" && up.meta == nil:
 			up.meta = content
-		case part.FileName() != "" && up.name == "":
-			sum := sha256.Sum256(content)
-			up.name, up.size, up.digest = part.FileName(), len(content), hex.EncodeToString(sum[:])
+		case part.FileName() != "" && up.part == "":
+			up.part, up.file = part.FormName(), content
 		}
 	}
 	if up.meta == nil {

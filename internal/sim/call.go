@@ -122,7 +122,9 @@ func (s *Sim) table() []route {
 		add("GET", prefix+"/v3/statements", s.statement)
 	}
 	add("GET", "/v3/global/statements", s.statement)
-	add("POST", "/v3/merchant/media/upload", s.uploadMedia).upload = true
+	for i := range forms {
+		add("POST", forms[i].template, forms[i].upload).upload = true
+	}
 	add("POST", "/v3/fund-app/mch-transfer/transfer-bills", s.transfer).sensitive = []string{"user_name"}
 	add("GET", "/v3/fund-app/mch-transfer/transfer-bills/out-bill-no/{out_bill_no}", s.queryTransfer)
 	add("GET", "/v3/fund-app/mch-transfer/transfer-bills/transfer-bill-no/{transfer_bill_no}", s.queryTransfer)

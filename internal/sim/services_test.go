@@ -2,6 +2,7 @@ package sim_test
 
 import (
 	"bytes"
+	"cmp"
 	"compress/gzip"
 	"crypto/rand"
 	"crypto/rsa"
@@ -188,6 +189,40 @@ func TestUploadRefusals(t *testing.T) {
 		r.signed, r.header["Content-Type"] = row.signed, row.kind
 		if w := r.do(s); w.Code != row.status {
 			t.Errorf("%s: got %d %s, want %d", row.name, w.Code, w.Body, row.status)
+		}
+	}
+}
+
+// Every kind of upload is taken with what its meta must have, and refused when
+// one thing of it is wrong. The SM3 digests are openssl's.
+func TestUploads(t *testing.T) {
+	t.Parallel()
+	s := newSim(t, sim.Options{})
+	const file, sm3 = "file", "08b00717ea37c68584e406b093566e12ed3514324c76e16f442ddb72d3a2bd30"
+	sha := fmt.Sprintf("%x", sha256.Sum256([]byte(file)))
+	for _, row := range []struct{ target, meta, part, digest, field string }{
+		{"/v3/merchant/media/upload", `{"filename":"a.png","sha256":"%s"}`, "file", sha, "media_id"},
+		{"/v3/merchant/media/video_upload", `{"filename":"a.mp4","sha256":"%s"}`, "file", sha, "media_id"},
+		{"/v3/marketing/favor/media/image-upload", `{"filename":"a.jpg","sha256":"%s"}`, "file", sha, "media_url"},
+		{"/v3/merchant-service/images/upload", `{"filename":"a.jpg","sha256":"%s"}`, "file", sha, "media_id"},
+		{"/v3/global/merchant-storage/file/upload", `{"filename":"a.pdf","digest":"%s"}`, "file", sha, "file_id"},
+		{"/v3/ecommerce/account/cancel-applications/media", `{"file_name":"a.jpg","file_digest":"%s"}`, "file", sha, "media_id"},
+		{"/v3/mch-manage/submission-files/sub-mchid/1900000109/upload", `{"file_name":"a","item_id":"1","file_digest":"%s"}`, "submission_file", sha, "file_id"},
+		{"/v3/marketing/bank/packages/1/tasks", `{"bank_type":"CFT","filename":"a.csv","sha256":"%s"}`, "file", sha, "task_id"},
+		{"/v3/new-tax-control-fapiao/fapiao-applications/upload-fapiao-file", `{"file_type":"PDF","digest_alogrithm":"SM3","digest":"%s"}`, "file", sm3, "fapiao_media_id"},
+		{"/v3/taxi-invoice/cards/upload-file", `{"company_mchid":"1","region_id":1,"digest_algorithm":"DIGEST_ALGORITHM_SM3","digest":"%s"}`, "file", sm3, "media_id"},
+	} {
+		for name, change := range map[string]struct{ part, digest, file string }{
+			"good": {}, "other part": {part: "x"}, "other digest": {digest: "00"}, "other file": {file: "File"},
+		} {
+			meta := fmt.Sprintf(row.meta, cmp.Or(change.digest, row.digest))
+			r := newRequest(s, "POST", row.target, "--X\r\nContent-Disposition: form-data; name=\"meta\"\r\n\r\n"+meta+
+				"\r\n--X\r\nContent-Disposition: form-data; name=\""+cmp.Or(change.part, row.part)+"\"; filename=\"a\"\r\n\r\n"+cmp.Or(change.file, file)+"\r\n--X--\r\n")
+			r.signed, r.header["Content-Type"] = meta, "multipart/form-data; boundary=X"
+			w := r.do(s)
+			if good := name == "good"; good != (w.Code == 200) || good != strings.Contains(w.Body.String(), `"`+row.field+`"`) {
+				t.Errorf("%s, %s: got %d %s", row.target, name, w.Code, w.Body)
+			}
 		}
 	}
 }

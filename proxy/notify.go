@@ -140,12 +140,13 @@ type callback struct {
 	stamp  wire.Stamp
 	opened *opened // nil before decryption
 	event  endpoint.Event
+	http1  bool // so was it sent
 	read   bool // the body was read to its end
 }
 
 // ServeHTTP walks one notify through: guard, verify, decrypt, deliver, answer.
 func (n *Notify) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	x := &callback{id: rand.Text(), start: n.now(), source: n.guard.source(r)}
+	x := &callback{id: rand.Text(), start: n.now(), source: n.guard.source(r), http1: r.ProtoMajor == 1}
 	limitWrite(w, x.start.Add(10*time.Second))
 	limitRead(w, x.start.Add(defaultBudget)) // net/http reads on after a refusal, too
 	got := n.handle(w, r, x)
@@ -247,7 +248,7 @@ func openOutcome(err error) outcome {
 
 // answer tells WeChat Pay. Only what the app has taken is acknowledged.
 func (n *Notify) answer(w http.ResponseWriter, x *callback, got result) {
-	if !x.read {
+	if !x.read && x.http1 { // HTTP/2 would end the whole connection, and some clients then lose the answer
 		w.Header().Set("Connection", "close") // or net/http would read on before it sends the refusal
 	}
 	if x.event.Answer && got.status != 0 {

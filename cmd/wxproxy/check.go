@@ -102,6 +102,7 @@ func (f *checkFlags) prepare(ctx context.Context, cfg *config.Config, path strin
 	vault := s.tryVault(ctx, f.offline)
 	in := check.Input{
 		Source: path, StateDir: cfg.StateDir, PublicURL: cfg.Notify.PublicURL,
+		Callback:  s.checkedCallback(),
 		Listeners: checkedListeners(cfg), Trials: append(vault, s.trials()...),
 	}
 	for _, w := range cfg.Warnings() {
@@ -174,6 +175,9 @@ func checkedListeners(cfg *config.Config) []check.Listener {
 	}
 	if len(cfg.Notify.Routes) > 0 {
 		add("notify.listen", cfg.Notify.Listen)
+		if cfg.Notify.TLS.Mode == config.TLSACME && cfg.Notify.TLS.ACME.HTTPListen != "" {
+			add("notify.tls.acme.http_listen", cfg.Notify.TLS.ACME.HTTPListen)
+		}
 	}
 	add("admin.listen", cfg.Admin.Listen)
 	add("admin.control", cfg.Admin.Control)
@@ -202,6 +206,18 @@ func (s *sidecar) trials() []check.Trial {
 	if token := s.cfg.Admin.ControlToken; !token.IsZero() {
 		add(check.GroupConfig, "admin.control_token", token.String(), readable, func(ctx context.Context) error {
 			_, err := s.secret(ctx, token, nil)
+			return err
+		})
+	}
+	if a := s.cfg.Notify.TLS.ACME; s.cfg.Notify.TLS.Mode == config.TLSACME && a.CA != "" {
+		add(check.GroupNotify, "notify.tls.acme.ca", a.CA, "name a PEM file with certificates", func(context.Context) error {
+			_, err := acmeRoots(a)
+			return err
+		})
+	}
+	if key := s.cfg.Notify.TLS.ACME.EAB.HMACKey; s.cfg.Notify.TLS.Mode == config.TLSACME && !key.IsZero() {
+		add(check.GroupNotify, "notify.tls.acme.eab", key.String(), readable, func(ctx context.Context) error {
+			_, err := s.secret(ctx, key, nil)
 			return err
 		})
 	}

@@ -21,10 +21,11 @@ import (
 type role string
 
 const (
-	roleOutbound role = "outbound"
-	roleNotify   role = "notify"
-	roleAdmin    role = "admin"
-	roleControl  role = "control"
+	roleOutbound  role = "outbound"
+	roleNotify    role = "notify"
+	roleChallenge role = "acme challenges"
+	roleAdmin     role = "admin"
+	roleControl   role = "control"
 )
 
 // door is one listener with its server.
@@ -49,6 +50,9 @@ func (s *sidecar) openDoors(ctx context.Context) error {
 	if s.notify != nil {
 		if err := s.open(roleNotify, c.Notify.Listen, c.Outbound.SocketMode, s.notify); err != nil {
 			return fmt.Errorf("notify.listen: %w", err)
+		}
+		if last := &s.doors[len(s.doors)-1]; c.Notify.ProxyProtocol {
+			last.listener = announced(last.listener, c.Notify.TrustedProxies)
 		}
 	}
 	if c.Admin.Listen != "" {
@@ -86,10 +90,8 @@ func (s *sidecar) closeDoors() {
 
 // address is where the first door of a role listens, empty if there is none.
 func (s *sidecar) address(r role) string {
-	for _, d := range s.doors {
-		if d.role == r {
-			return d.listener.Addr().String()
-		}
+	if i := s.doorOf(r); i >= 0 {
+		return s.doors[i].listener.Addr().String()
 	}
 	return ""
 }
@@ -103,7 +105,7 @@ func (s *sidecar) statuses() []admin.Status {
 		}
 		list = append(list, status)
 	}
-	return list
+	return append(list, s.certificates()...)
 }
 
 // details is what operators see of the platform keys: serial numbers and

@@ -8,8 +8,12 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/netip"
 	"os"
+	"slices"
 	"time"
+
+	"github.com/pires/go-proxyproto"
 
 	"github.com/wxproxy/wxproxy/internal/config"
 )
@@ -35,6 +39,21 @@ func listen(address string, mode fs.FileMode) (net.Listener, error) {
 		return nil, errors.Join(err, l.Close())
 	}
 	return l, nil
+}
+
+// announced believes what trusted proxies, and whoever may use a socket, say
+// by the PROXY protocol of who is at the other end. What others say is not
+// read as such: it is neither TLS nor HTTP, and ends their connection.
+func announced(l net.Listener, trusted []netip.Prefix) net.Listener {
+	policy := func(o proxyproto.ConnPolicyOptions) (proxyproto.Policy, error) {
+		peer, err := netip.ParseAddrPort(o.Upstream.String())
+		from := peer.Addr().Unmap()
+		if l.Addr().Network() == "unix" || err == nil && slices.ContainsFunc(trusted, func(p netip.Prefix) bool { return p.Contains(from) }) {
+			return proxyproto.USE, nil
+		}
+		return proxyproto.SKIP, nil
+	}
+	return &proxyproto.Listener{Listener: l, ConnPolicy: policy, ReadHeaderTimeout: 5 * time.Second}
 }
 
 func removeDeadSocket(path string) error {

@@ -25,6 +25,7 @@ const usage = `wxproxy takes WeChat Pay APIv3 cryptography out of your applicati
   wxproxy demo                   the whole story on this machine, no account needed
   wxproxy serve  -c FILE         the sidecar
   wxproxy check  -c FILE         config, keys, certificates, clock, reachability
+  wxproxy trust  -c FILE         how to trust the certificate of notify.tls.mode internal
   wxproxy sim                    a simulated WeChat Pay for your own tests
   wxproxy trigger EVENT --to URL one real, encrypted, signed notify
   wxproxy quit   -c FILE         asks a running serve to drain and end
@@ -54,6 +55,8 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		return runServe(ctx, rest, stdout, stderr)
 	case "check":
 		return runCheck(ctx, rest, stdout, stderr)
+	case "trust":
+		return runTrust(ctx, rest, stdout, stderr)
 	case "sim":
 		return runSim(ctx, rest, stdout, stderr)
 	case "trigger":

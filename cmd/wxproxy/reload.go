@@ -46,6 +46,7 @@ func (s *sidecar) reloadAll(ctx context.Context) error {
 	for _, t := range s.apps {
 		failed = errors.Join(failed, bounded(func(ctx context.Context) error { return t.reload(ctx, s.reader) }))
 	}
+	failed = errors.Join(failed, bounded(s.callback.reload))
 	if failed != nil {
 		s.reloads.WithLabelValues("failed").Inc()
 		return failed

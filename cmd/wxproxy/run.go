@@ -28,10 +28,13 @@ func (s *sidecar) Run(ctx context.Context) error {
 		tasks.Go(func() error { return s.vault.Run(life) })
 		tasks.Go(func() error { return s.pollVault(life) })
 	}
+	if s.callback.door != nil {
+		tasks.Go(func() error { return s.callback.door.Run(life) })
+	}
 	for _, d := range s.doors {
 		s.log.Info("listening", "for", string(d.role), "address", d.listener.Addr().String())
 		tasks.Go(func() error {
-			if err := d.server.Serve(d.listener); !errors.Is(err, http.ErrServerClosed) {
+			if err := d.serve(); !errors.Is(err, http.ErrServerClosed) {
 				return fmt.Errorf("serving %s: %w", d.role, err)
 			}
 			return nil
@@ -69,7 +72,7 @@ func (s *sidecar) drain(life context.Context) error {
 		s.log.Info("notify has stopped, outbound goes on", "shutdown_linger", s.cfg.ShutdownLinger)
 	}
 	s.pause(life, s.cfg.ShutdownLinger)
-	for _, r := range []role{roleOutbound, roleControl, roleAdmin} {
+	for _, r := range []role{roleOutbound, roleChallenge, roleControl, roleAdmin} {
 		failed = errors.Join(failed, s.shut(ctx, r))
 	}
 	return failed

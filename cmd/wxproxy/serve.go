@@ -8,6 +8,7 @@ import (
 	"runtime/debug"
 
 	"github.com/wxproxy/wxproxy/internal/config"
+	"github.com/wxproxy/wxproxy/internal/doorcert"
 	"github.com/wxproxy/wxproxy/internal/secret"
 )
 
@@ -28,6 +29,10 @@ func runServe(ctx context.Context, args []string, _, stderr io.Writer) int {
 	}
 	if err := secret.HardenProcess(); err != nil {
 		log.Warn("keys may reach a core dump", "error", err)
+	}
+	if cfg.Notify.TLS.Mode == config.TLSACME {
+		doorcert.RedirectLog(log)
+		defer doorcert.ReleaseLocks(context.WithoutCancel(ctx), log)
 	}
 	s, err := newSidecar(ctx, cfg, log)
 	if err != nil {

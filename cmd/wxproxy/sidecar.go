@@ -44,6 +44,7 @@ type sidecar struct {
 	apps      []*appTransport
 	watcher   *secret.Watcher
 	doors     []door
+	callback  callbackTLS
 	draining  atomic.Bool
 	quit      func()          // may be called often
 	quitting  <-chan struct{} // closed by quit
@@ -58,7 +59,7 @@ func newSidecar(ctx context.Context, cfg *config.Config, log *slog.Logger) (*sid
 		quit: sync.OnceFunc(func() { close(quitting) }), quitting: quitting,
 	}
 	for _, step := range []func(context.Context) error{
-		s.makeMetrics, s.makeTable, s.makeWatcher, s.makeUpstream, s.makeVault, s.makeAccounts, s.makeOutbound, s.makeNotify, s.openDoors,
+		s.makeMetrics, s.makeTable, s.makeWatcher, s.makeUpstream, s.makeVault, s.makeAccounts, s.makeOutbound, s.makeNotify, s.openDoors, s.makeCallbackTLS,
 	} {
 		if err := step(ctx); err != nil {
 			s.closeDoors()

@@ -21,6 +21,7 @@ const triggerUsage = `wxproxy trigger EVENT --to URL: send one real, encrypted, 
 
   wxproxy trigger TRANSACTION.SUCCESS --to http://127.0.0.1:8443/notify --dir ./sandbox
   wxproxy trigger REFUND.SUCCESS --to URL --dir ./sandbox --fault stale
+  wxproxy trigger TRANSACTION.SUCCESS --to https://pay.localhost:8443/notify --ca root.crt --dir ./sandbox
   wxproxy trigger --list
 
 The keys are those that wxproxy sim wrote to --dir, or the ones given by
@@ -44,6 +45,7 @@ type triggerFlags struct {
 	fault    string
 	id       string
 	count    int
+	ca       string
 
 	mchID       string
 	apiv3Key    string
@@ -88,6 +90,7 @@ func parseTriggerFlags(args []string, stdout, stderr io.Writer) (*triggerFlags, 
 	set.StringVar(&f.fault, "fault", "", "spoil the notify: probe, stale, flip, flip_signature, wrong_serial, unsigned or bad_cipher")
 	set.StringVar(&f.id, "id", "", "ID of the notify; give one that was sent before to send a copy; default: a new one")
 	set.IntVar(&f.count, "count", 1, "how many to send, one after the other, each with an ID of its own unless --id is given")
+	set.StringVar(&f.ca, "ca", "", "`file` with the certificates that may sign the receiver's, as wxproxy trust names it; default: the system's")
 	set.StringVar(&f.mchID, "mchid", sim.SimulatedMchID, "merchant `number`, without --dir")
 	set.StringVar(&f.apiv3Key, "apiv3-key", "", "`file` with the merchant's APIv3 key, without --dir")
 	set.StringVar(&f.platformKey, "platform-key", "", "`file` with the private key that signs, and with its certificate unless --platform-id is given; without --dir")
@@ -143,6 +146,9 @@ func (f *triggerFlags) run(ctx context.Context, stdout io.Writer) (taken bool, e
 		if notice.Resource, err = readResource(f.resource); err != nil {
 			return false, err
 		}
+	}
+	if options.Client, err = receiverClient(f.ca); err != nil {
+		return false, fmt.Errorf("--ca: %w", err)
 	}
 	s, err := sim.New(options)
 	if err != nil {

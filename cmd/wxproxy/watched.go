@@ -28,6 +28,9 @@ func watchedFiles(c *config.Config) []string {
 			files = append(files, r.ClientTLS.CA)
 		}
 	}
+	if t := c.Notify.TLS; t.Mode == config.TLSFiles {
+		add(t.Certificate, t.PrivateKey)
+	}
 	add(c.Admin.ControlToken)
 	for _, file := range []string{c.Vault.CA, c.Vault.ClientCertificate, c.Vault.ClientKey} {
 		if file != "" {

@@ -11,17 +11,19 @@ import (
 	"slices"
 )
 
-// Status is the state of one merchant, as operators see it.
+// Status is the state of one merchant, or of one certificate of the notify
+// port, as operators see it.
 type Status struct {
-	Merchant string `json:"merchant"`
-	Ready    bool   `json:"ready"`
-	Problem  string `json:"problem,omitempty"` // what is wrong and what to do; never a secret
-	Warning  string `json:"warning,omitempty"` // ready, but something wants a look
+	Merchant    string `json:"merchant,omitempty"`
+	Certificate string `json:"certificate,omitempty"` // the name that it is for; then Merchant is empty
+	Ready       bool   `json:"ready"`
+	Problem     string `json:"problem,omitempty"` // what is wrong and what to do; never a secret
+	Warning     string `json:"warning,omitempty"` // ready, but something wants a look
 }
 
 // Health serves /healthz (the process lives), /readyz (every merchant has a
-// key and a usable platform key; it says which has not), /readyz/ALIAS (this
-// one has) and /metrics.
+// key and a usable platform key, and no certificate is about to end; it says
+// which has not, or is), /readyz/ALIAS (this one has) and /metrics.
 func Health(statuses func() []Status, metrics http.Handler) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
@@ -48,13 +50,23 @@ const readable = 50
 
 func ready(w http.ResponseWriter, list []Status, all bool) {
 	answer := struct {
-		Ready     bool     `json:"ready"`
-		Total     int      `json:"total"`
-		NotReady  int      `json:"not_ready"`
-		Warnings  int      `json:"warnings"`
-		Merchants []Status `json:"merchants"`
-		Omitted   int      `json:"omitted,omitempty"` // of the merchants; ?all lists them
-	}{Total: len(list)}
+		Ready        bool     `json:"ready"`
+		Total        int      `json:"total"` // of the merchants, as what follows
+		NotReady     int      `json:"not_ready"`
+		Warnings     int      `json:"warnings"`
+		Merchants    []Status `json:"merchants"`
+		Omitted      int      `json:"omitted,omitempty"` // ?all lists them
+		Certificates []Status `json:"certificates,omitempty"`
+	}{Ready: true}
+	list = slices.Clone(list)
+	list = slices.DeleteFunc(list, func(s Status) bool {
+		answer.Ready = answer.Ready && s.Ready
+		if s.Certificate != "" {
+			answer.Certificates = append(answer.Certificates, s)
+		}
+		return s.Certificate != ""
+	})
+	answer.Total = len(list)
 	for _, s := range list {
 		switch {
 		case !s.Ready:
@@ -70,7 +82,6 @@ func ready(w http.ResponseWriter, list []Status, all bool) {
 		answer.Merchants = answer.Merchants[:min(len(answer.Merchants), readable)]
 		answer.Omitted = len(list) - len(answer.Merchants)
 	}
-	answer.Ready = answer.NotReady == 0
 	code := http.StatusOK
 	if !answer.Ready {
 		code = http.StatusServiceUnavailable

@@ -47,6 +47,10 @@ func TestReadyNamesWhoIsNot(t *testing.T) {
 	if w.Code != 503 || answer.Ready || len(answer.Merchants) != 2 || answer.Merchants[1].Problem != "no key" {
 		t.Errorf("readyz with one not ready: %d %+v", w.Code, answer)
 	}
+	states = []admin.Status{{Merchant: "a", Ready: true}, {Certificate: "pay.example.com", Problem: "expired"}}
+	if w = get(h, "GET", "/readyz", nil); w.Code != 503 || !strings.Contains(w.Body.String(), `"certificate": "pay.example.com"`) {
+		t.Errorf("readyz with a certificate at its end: %d %s", w.Code, w.Body)
+	}
 	if got := get(h, "POST", "/readyz", nil).Code; got != 405 {
 		t.Errorf("POST readyz: %d", got)
 	}

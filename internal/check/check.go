@@ -31,6 +31,7 @@ type Input struct {
 	Merchants []Merchant
 	Routes    []Route
 	PublicURL string // empty: none
+	Callback  Callback
 	Upstreams []*url.URL
 	RootCAs   *x509.CertPool // for upstreams; nil: the system's
 }
@@ -95,6 +96,8 @@ type Options struct {
 	Reader secret.Reader
 	// Dial makes connections. Nil: a net.Dialer.
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
+	// Lookup resolves a host name. Nil: net.DefaultResolver.
+	Lookup func(ctx context.Context, host string) ([]string, error)
 	// Now is the clock. Nil: time.Now.
 	Now func() time.Time
 }
@@ -113,6 +116,9 @@ func Run(ctx context.Context, in Input, o Options) Report {
 	}
 	if o.Dial == nil {
 		o.Dial = (&net.Dialer{}).DialContext
+	}
+	if o.Lookup == nil {
+		o.Lookup = net.DefaultResolver.LookupHost
 	}
 	if o.Now == nil {
 		o.Now = time.Now

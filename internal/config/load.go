@@ -106,6 +106,7 @@ func (c *Config) derive(dir string) {
 	if c.Notify.Listen == "" && len(c.Notify.Routes) > 0 {
 		c.Notify.Listen = defaultNotifyListen
 	}
+	c.deriveTLS(dir)
 	for i := range c.Merchants {
 		c.Merchants[i].SerialNo = strings.ToUpper(c.Merchants[i].SerialNo)
 	}

@@ -22,6 +22,9 @@ type Notify struct {
 	SourceIPs []netip.Prefix `yaml:"source_ips"`
 	// Networks of proxies whose X-Forwarded-For is believed. Default: none.
 	TrustedProxies []netip.Prefix `yaml:"trusted_proxies"`
+	// true: trusted_proxies announce the sender by the PROXY protocol, version 1 or 2, as TCP load
+	// balancers do. From others such an announcement is refused. Default: false.
+	ProxyProtocol bool `yaml:"proxy_protocol"`
 	// Bound on all notifies together. Default: 200 a second, burst 400.
 	Rate Rate `yaml:"rate"`
 	// Bound on failed verifications of one source; genuine notifies are never charged.
@@ -31,12 +34,6 @@ type Notify struct {
 	Limit Size `yaml:"limit"`
 	// Which notifies go where. Default: none, the port stays closed.
 	Routes []Route `yaml:"routes"`
-}
-
-// NotifyTLS says who speaks TLS with WeChat Pay.
-type NotifyTLS struct {
-	// off: plain HTTP; an ingress or load balancer before us speaks TLS. Default: off.
-	Mode string `yaml:"mode" enum:"off" later:"acme,files,internal"`
 }
 
 // Route delivers the notifies of one path to one app. Routes may share a path
@@ -127,7 +124,7 @@ const (
 
 func defaultNotify() Notify {
 	return Notify{
-		TLS:      NotifyTLS{Mode: "off"},
+		TLS:      defaultNotifyTLS(),
 		Rate:     Rate{PerSecond: 200, Burst: 400},
 		Failures: Rate{PerSecond: 1, Burst: 20},
 		Limit:    1 << 20,

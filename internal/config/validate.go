@@ -88,6 +88,7 @@ func (k *checker) listeners() {
 	}
 	all = append(all,
 		listener{"notify.listen", k.c.Notify.Listen},
+		listener{"notify.tls.acme.http_listen", k.c.Notify.TLS.ACME.HTTPListen},
 		listener{"admin.listen", k.c.Admin.Listen},
 		listener{"admin.control", k.c.Admin.Control})
 	for i, l := range all {

@@ -23,6 +23,10 @@ func (k *checker) notify() {
 			k.fault("notify.public_url", err.Error(), "write how the public reaches this port, as in https://pay.example.com")
 		}
 	}
+	k.notifyTLS()
+	if n.ProxyProtocol && len(n.TrustedProxies) == 0 {
+		k.fault("notify.proxy_protocol", "is on, and nobody may use it", "list the load balancers' networks in notify.trusted_proxies")
+	}
 	k.rate("notify.rate", n.Rate)
 	k.rate("notify.failures", n.Failures)
 	k.size("notify.limit", n.Limit, 1<<10)

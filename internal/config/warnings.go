@@ -6,6 +6,8 @@ import (
 	"os"
 	"reflect"
 	"runtime"
+	"slices"
+	"strings"
 
 	"github.com/wxproxy/wxproxy/internal/secret"
 )
@@ -33,6 +35,7 @@ func (c *Config) Warnings() []Fault {
 		}
 	}
 	k.transitKeys()
+	k.unusedTLS(c.Notify.TLS)
 	for i, e := range c.Endpoints {
 		if e.Unsigned != nil && *e.Unsigned {
 			k.fault(fmt.Sprintf("endpoints[%d].unsigned", i), "lets answers of this endpoint pass unverified", "remove it unless WeChat Pay really does not sign them")
@@ -48,6 +51,27 @@ func (k *checker) transitKeys() {
 			k.fault(fmt.Sprintf("merchants[%d].private_key", i),
 				"stays in Vault's Transit, which cannot decrypt sensitive fields (RSA-OAEP with SHA-1): those of answers and notifies stay encrypted",
 				"fine if the app does not read them; else keep the key as vault: or file:, or let the app decrypt them")
+		}
+	}
+}
+
+// unusedTLS names keys that do nothing in this mode: who sets them believes
+// that they do.
+func (k *checker) unusedTLS(t NotifyTLS) {
+	for _, row := range []struct {
+		key   string
+		set   bool
+		modes []string
+	}{
+		{"certificate", !t.Certificate.IsZero(), []string{TLSFiles}},
+		{"private_key", !t.PrivateKey.IsZero(), []string{TLSFiles}},
+		{"storage", t.Storage != "", []string{TLSACME, TLSInternal}},
+		{"acme", t.ACME != defaultNotifyTLS().ACME, []string{TLSACME}},
+		{"names", len(t.Names) > 0, []string{TLSFiles, TLSACME, TLSInternal}},
+		{"default_name", t.DefaultName != "", []string{TLSFiles, TLSACME, TLSInternal}},
+	} {
+		if row.set && !slices.Contains(row.modes, t.Mode) {
+			k.fault("notify.tls."+row.key, "is given, and mode "+t.Mode+" does not use it", "remove it, or write mode: "+strings.Join(row.modes, " or "))
 		}
 	}
 }

@@ -1,0 +1,45 @@
+package doorcert
+
+import (
+	"fmt"
+	"io"
+	"strings"
+)
+
+const trustText = `The notify port's certificate is signed by a development CA of its own:
+  ROOT
+It signs for names of this machine and its network alone. Never trust it on a
+machine that is not yours, and never copy the key that lies beside it.
+
+This machine, Debian and Ubuntu:
+  sudo cp ROOT /usr/local/share/ca-certificates/wxproxy-development.crt
+  sudo update-ca-certificates
+Fedora, RHEL and their kin:
+  sudo trust anchor ROOT
+macOS:
+  sudo security add-trusted-cert -d -r trustRoot -k /Library/Keychains/System.keychain ROOT
+Windows, as administrator:
+  certutil -addstore -f ROOT_STORE ROOT
+
+Chromium and Chrome on Linux (certutil is in the package libnss3-tools):
+  mkdir -p "$HOME/.pki/nssdb"
+  certutil -d "sql:$HOME/.pki/nssdb" -A -t C,, -n wxproxy-development -i ROOT
+
+One program alone:
+  curl --cacert ROOT URL
+  NODE_EXTRA_CA_CERTS=ROOT node app.js
+  keytool -importcert -noprompt -alias wxproxy-development -file ROOT -keystore truststore.p12 -storetype PKCS12 -storepass changeit
+  java -Djavax.net.ssl.trustStore=truststore.p12 -Djavax.net.ssl.trustStorePassword=changeit App.java
+  wxproxy trigger TRANSACTION.SUCCESS --to URL/notify --ca ROOT --dir ./sandbox
+`
+
+// Trust writes how clients are told to trust a development CA. The file is the
+// CA's certificate, url where the notify port is reached.
+func Trust(w io.Writer, file, url string) error {
+	quoted := file
+	if strings.ContainsAny(file, " '\"$`\\&;()<>|*?") {
+		quoted = "'" + strings.ReplaceAll(file, "'", `'\''`) + "'"
+	}
+	_, err := fmt.Fprint(w, strings.NewReplacer("ROOT_STORE", "ROOT", "ROOT", quoted, "URL", url).Replace(trustText))
+	return err
+}

@@ -20,6 +20,7 @@ type setup struct {
 	upstream  string
 	outbound  string // more lines, indented by two
 	routes    string // items of the list
+	notify    string // more lines, indented by two
 	more      string // more sections
 	env       []string
 }
@@ -41,7 +42,7 @@ func route(path, merchant, to string) string {
 
 func (s setup) yaml(dir string) string {
 	return strings.NewReplacer(
-		"DIR", dir, "MERCHANTS", s.merchants, "UPSTREAM", s.upstream, "OUTBOUND", s.outbound, "ROUTES", s.routes, "MORE", s.more,
+		"DIR", dir, "MERCHANTS", s.merchants, "UPSTREAM", s.upstream, "OUTBOUND", s.outbound, "ROUTES", s.routes, "NOTIFY", s.notify, "MORE", s.more,
 	).Replace(`merchants:MERCHANTS
 outbound:
   listen: ["127.0.0.1:0", "unix:DIR/api.sock"]
@@ -51,6 +52,7 @@ OUTBOUND
 notify:
   listen: 127.0.0.1:0
   routes:ROUTES
+NOTIFY
 admin:
   listen: 127.0.0.1:0
   control: unix:DIR/control.sock

@@ -142,7 +142,7 @@ func TestRenewalUnderCallbacks(t *testing.T) {
 	}
 	c.awaitAdmin("/metrics", `wxproxy_tls_orders_total{outcome="done"} `, http.StatusOK)
 	c.stop()
-	for _, line := range strings.Split(c.out.String(), "\n") {
+	for line := range strings.SplitSeq(c.out.String(), "\n") {
 		if line != "" && !strings.HasPrefix(line, "{") {
 			t.Errorf("not in the log's own form: %s", line)
 		}

@@ -49,7 +49,7 @@ func newDevelopment(t *testing.T) *development {
 // printed is the line of the instructions that begins so.
 func (d *development) printed(beginning string) string {
 	d.t.Helper()
-	for _, line := range strings.Split(d.said, "\n") {
+	for line := range strings.SplitSeq(d.said, "\n") {
 		if line = strings.TrimSpace(line); strings.HasPrefix(line, beginning) {
 			return line
 		}

@@ -152,6 +152,9 @@ func (o *Outbound) writeHeader(w http.ResponseWriter, x *exchange) {
 	h.Set(headerVerified, x.verified)
 	h.Set(headerMerchant, x.merchant.Name)
 	h.Set(headerAttempts, strconv.Itoa(x.attempts))
+	if x.hints != "" {
+		h.Set(headerHint, x.hints)
+	}
 	if x.rewritten {
 		h.Set(headerRewritten, "true")
 	}

@@ -53,7 +53,7 @@ func (c *Caller) allows(method, path string) bool {
 }
 
 // everyone is the caller where none are configured: who reaches a loopback
-// port or a Unix socket may use it.
+// port or a Unix socket may use it, but not decrypt.
 func everyone() *Caller { return &Caller{Name: "local", Endpoints: openGrants} }
 
 // identify finds the caller of a request, nil if it is none of them.

@@ -23,6 +23,7 @@ const (
 	headerAttempts  = "Wxproxy-Attempts"
 	headerRequestID = "Wxproxy-Request-Id"
 	headerToken     = "Wxproxy-Token"
+	headerHint      = "Wxproxy-Hint"
 	headerEventID   = "Wxproxy-Event-Id"
 	headerEventType = "Wxproxy-Event-Type"
 )

@@ -1,5 +1,7 @@
 package proxy
 
+import "net/http"
+
 // LocalForms are the forms of the local endpoints by their path: nil for those
 // that take a notify.
 func LocalForms() map[string][]Param {
@@ -37,4 +39,15 @@ func exportForm(params []param) []Param {
 		list = append(list, e)
 	}
 	return list
+}
+
+// Prepare gives hints about a body and fills in its notify URL, without HTTP
+// around it.
+func (o *Outbound) Prepare(method, path string, body []byte) (hints string, after []byte) {
+	x := &exchange{merchant: o.merchants.all[0], endpoint: o.table.Lookup(method, path)}
+	defer func() { o.inFlight.give(x.held) }()
+	d := &draft{header: http.Header{"Content-Type": {"application/json"}}, body: body, signed: body}
+	_ = o.giveHints(x, d)
+	_ = o.fillNotifyURL(x, d)
+	return x.hints, d.body
 }

@@ -35,29 +35,35 @@ type OutboundOptions struct {
 	Upstream  *Upstream
 	Hosts     []string // names that are ours besides loopback, without port
 	Limits    Limits
-	Rate      rate.Limit       // calls a second for each merchant; zero: no limit
-	Burst     int              // with Rate
-	Timeout   time.Duration    // of a whole call with its repeat; zero: 30 s
-	Now       func() time.Time // nil: time.Now
-	Log       *slog.Logger     // nil: none
-	Metrics   *Metrics         // nil: none
+	Rate      rate.Limit // calls a second for each merchant; zero: no limit
+	Burst     int        // with Rate
+	Hints     Hints      // about bodies that WeChat Pay would refuse
+	// NotifyURLs by merchant alias stand in for those that bodies leave out; a
+	// merchant without one has none filled in.
+	NotifyURLs map[string]string
+	Timeout    time.Duration    // of a whole call with its repeat; zero: 30 s
+	Now        func() time.Time // nil: time.Now
+	Log        *slog.Logger     // nil: none
+	Metrics    *Metrics         // nil: none
 }
 
 // Outbound is the face to the app.
 type Outbound struct {
-	merchants directory
-	callers   []*Caller
-	everyone  *Caller // where no callers are configured, else nil
-	table     *endpoint.Table
-	upstream  *Upstream
-	hosts     map[string]struct{}
-	limits    Limits
-	inFlight  budget
-	rates     map[string]*rate.Limiter // by merchant alias; nil: no limit
-	timeout   time.Duration
-	now       func() time.Time
-	log       *slog.Logger
-	metrics   *Metrics
+	merchants  directory
+	callers    []*Caller
+	everyone   *Caller // where no callers are configured, else nil
+	table      *endpoint.Table
+	upstream   *Upstream
+	hosts      map[string]struct{}
+	limits     Limits
+	inFlight   budget
+	rates      map[string]*rate.Limiter // by merchant alias; nil: no limit
+	timeout    time.Duration
+	now        func() time.Time
+	log        *slog.Logger
+	metrics    *Metrics
+	hints      Hints
+	notifyURLs map[string]string
 }
 
 // Listener is what an Outbound needs to know of where a request came in.
@@ -97,7 +103,7 @@ func NewOutbound(o OutboundOptions) (*Outbound, error) {
 	out := &Outbound{
 		merchants: merchants, table: o.Table, upstream: o.Upstream,
 		hosts: make(map[string]struct{}), limits: o.Limits, inFlight: budget{limit: o.Limits.InFlight},
-		timeout: o.Timeout, now: o.Now, log: o.Log, metrics: o.Metrics,
+		timeout: o.Timeout, now: o.Now, log: o.Log, metrics: o.Metrics, hints: o.Hints, notifyURLs: o.NotifyURLs,
 	}
 	if len(o.Callers) == 0 {
 		out.everyone = everyone().grant(merchants)
@@ -151,6 +157,7 @@ type exchange struct {
 	promise   promise // what the link of a download carries
 	checked   string  // what Wxproxy-Checked says
 	untouched bool    // the caller verifies the answer itself: no byte of it may change
+	hints     string  // what Wxproxy-Hint says
 	local     int     // status of an answer that is all ours; zero: it is WeChat Pay's or an error
 
 	fieldsAlone bool   // the caller encrypts and decrypts sensitive fields itself
@@ -297,6 +304,9 @@ func (o *Outbound) writeFailure(w http.ResponseWriter, x *exchange, f *failure) 
 	}
 	if x.merchant != nil {
 		h.Set(headerMerchant, x.merchant.Name)
+	}
+	if x.hints != "" {
+		h.Set(headerHint, x.hints)
 	}
 	if x.attempts > 0 {
 		h.Set(headerAttempts, strconv.Itoa(x.attempts))

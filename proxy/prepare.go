@@ -18,7 +18,7 @@ type draft struct {
 // prepare checks and changes a draft, one step after the other. After it
 // nothing touches the request but the signer.
 func (o *Outbound) prepare(x *exchange, d *draft) *failure {
-	for _, step := range []func(*exchange, *draft) *failure{openLink, checkDecrypt, inspectBody, o.encryptFields, askForKey} {
+	for _, step := range []func(*exchange, *draft) *failure{openLink, checkDecrypt, inspectBody, o.giveHints, o.fillNotifyURL, o.encryptFields, askForKey} {
 		if f := step(x, d); f != nil {
 			return f
 		}

@@ -44,6 +44,9 @@ func (o *Outbound) record(r *http.Request, x *exchange, f *failure) {
 	if x.number != "" {
 		attrs = append(attrs, slog.String(x.endpoint.IdempotencyKey, x.number))
 	}
+	if x.hints != "" {
+		attrs = append(attrs, slog.String("hints", x.hints))
+	}
 	if x.answer != nil {
 		attrs = append(attrs, slog.String("wechat_request_id", outside(x.answer.Header.Get("Request-Id"))))
 	}

@@ -23,7 +23,10 @@ func (s *sidecar) makeOutbound(ctx context.Context) (err error) {
 		Merchants: s.merchants, Table: s.table, Upstream: s.upstream, Hosts: ownHosts(o),
 		Limits: proxy.Limits{Request: int64(o.Limits.Request), Response: int64(o.Limits.Response), InFlight: int64(o.Limits.InFlight), EncryptedBill: int64(o.Limits.EncryptedBill)},
 		Rate:   rate.Limit(o.Limits.Rate.PerSecond), Burst: o.Limits.Rate.Burst,
-		Timeout: o.Timeout, Log: s.log, Metrics: s.metrics,
+		Timeout: o.Timeout, Log: s.log, Metrics: s.metrics, NotifyURLs: s.cfg.NotifyURLs(),
+	}
+	if o.Hints != "off" {
+		options.Hints = proxy.Hints(o.Hints)
 	}
 	for _, c := range o.Callers {
 		caller, err := s.caller(ctx, c)

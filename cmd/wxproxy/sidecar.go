@@ -92,7 +92,7 @@ func (s *sidecar) makeTable(context.Context) (err error) {
 	var overrides []endpoint.Override
 	for _, e := range s.cfg.Endpoints {
 		overrides = append(overrides, endpoint.Override{
-			Method: e.Method, Template: e.Path, Label: e.Label, Unsigned: e.Unsigned, IdempotencyKey: e.IdempotencyKey, Download: e.Download,
+			Method: e.Method, Template: e.Path, Label: e.Label, Unsigned: e.Unsigned, IdempotencyKey: e.IdempotencyKey, Download: e.Download, Notify: e.NotifyURL,
 			SensitiveOff: e.Sensitive == "off", SensitiveRequest: e.SensitiveRequest, SensitiveQuery: e.SensitiveQuery, SensitiveResponse: e.SensitiveResponse,
 			FileUnchecked: e.FileDigest == "off",
 		})

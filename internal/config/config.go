@@ -116,6 +116,9 @@ type Endpoint struct {
 	// Whether the file of an upload must have the digest that its meta part names (sha256,
 	// file_digest, digest): check, or off. Default: check.
 	FileDigest string `yaml:"file_digest" enum:"check,off"`
+	// Name of the body field that takes the notify URL, to be filled in when it is left out
+	// (notify.public_url); none: it is not filled in. Default: what the table says.
+	NotifyURL string `yaml:"notify_url"`
 }
 
 func (e *Endpoint) setDefaults() { e.Sensitive = "on" }

@@ -123,6 +123,7 @@ func TestAdminFaults(t *testing.T) {
 		{"template", endpoint("method: GET, path: '/v3/x{y}'"), "11 endpoints[0].path: has a segment"},
 		{"label", endpoint("method: GET, path: /v3/x, label: a b"), "11 endpoints[0].label: is not a label"},
 		{"link", endpoint("method: GET, path: /v3/x, download: 'a[]'"), "11 endpoints[0].download: is not the path of a link"},
+		{"notify URL", endpoint("method: POST, path: /v3/x, notify_url: a.b"), "11 endpoints[0].notify_url: is not a field name"},
 		{"field", endpoint("method: GET, path: /v3/x, idempotency_key: a.b"), "11 endpoints[0].idempotency_key: is not a field name"},
 		{"sensitive", endpoint("method: POST, path: /v3/x, sensitive: no"), "11 endpoints[0].sensitive: is not a value"},
 		{"sensitive path", endpoint("method: POST, path: /v3/x, sensitive_request: [a.b, a..b]"), "11 endpoints[0].sensitive_request[1]: is not the path of a field"},

@@ -2,6 +2,7 @@ package config
 
 import (
 	"net/netip"
+	"strings"
 	"time"
 )
 
@@ -13,8 +14,10 @@ type Notify struct {
 	// Address for WeChat Pay, or for the ingress before us. host:port or unix:/path. Default:
 	// 127.0.0.1:8443 when there are routes, else off.
 	Listen string `yaml:"listen"`
-	// How the public reaches this port, as in https://pay.example.com; wxproxy check looks at
-	// it. Filling notify_url into orders that leave it out is not in this build. Default: none.
+	// How the public reaches this port, as in https://pay.example.com. An order, refund or
+	// transfer that leaves notify_url out gets the address of its merchant's route, if exactly
+	// one route without events is his; and wxproxy check looks at it. Default: none, bodies stay
+	// as they are.
 	PublicURL string `yaml:"public_url"`
 	// TLS of this port.
 	TLS NotifyTLS `yaml:"tls"`
@@ -115,6 +118,31 @@ func (c *Config) MerchantsOf(r Route) []string {
 		names = append(names, m.Name)
 	}
 	return names
+}
+
+// NotifyURLs are the addresses that WeChat Pay shall call, by alias: of the
+// merchants who have exactly one route without events, where public_url is
+// given. Two such routes of one merchant would leave it open which is meant.
+func (c *Config) NotifyURLs() map[string]string {
+	if c.Notify.PublicURL == "" {
+		return nil
+	}
+	paths := make(map[string][]string)
+	for _, r := range c.Notify.Routes {
+		if len(r.Events) > 0 {
+			continue
+		}
+		for _, name := range c.MerchantsOf(r) {
+			paths[name] = append(paths[name], r.Path)
+		}
+	}
+	urls := make(map[string]string)
+	for name, list := range paths {
+		if len(list) == 1 {
+			urls[name] = strings.TrimSuffix(c.Notify.PublicURL, "/") + list[0]
+		}
+	}
+	return urls
 }
 
 const (

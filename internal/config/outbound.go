@@ -29,6 +29,11 @@ type Outbound struct {
 	// Who may call, and what. Default: none, whoever reaches a loopback address or the socket
 	// may do everything but decrypt.
 	Callers []Caller `yaml:"callers"`
+	// What is done with a body in which there is what WeChat Pay is known to refuse, such as an
+	// amount with a fraction, null, an emoji, or no mchid (docs/hints.md). warn: say so
+	// in the header Wxproxy-Hint and in the log. refuse: answer 400, where the built-in table
+	// knows the call. Default: warn.
+	Hints string `yaml:"hints" enum:"warn,refuse,off"`
 	// Bounds on sizes and rates.
 	Limits Limits `yaml:"limits"`
 	// Time for one call of the app as a whole, retries included. Default: 30s.
@@ -102,6 +107,7 @@ func defaultOutbound() Outbound {
 			InFlight:      64 << 20,
 			Headers:       64 << 10,
 		},
+		Hints:          "warn",
 		Timeout:        30 * time.Second,
 		ConnectTimeout: 5 * time.Second,
 	}

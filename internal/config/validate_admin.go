@@ -59,6 +59,9 @@ func (k *checker) endpoints() {
 		if e.Download != "" && !linkPath.MatchString(e.Download) {
 			k.fault(join(key, "download"), "is not the path of a link in the answer", "write it as download_url, or as files[].download_url where the answer has a list files")
 		}
+		if e.NotifyURL != "" && !bodyField.MatchString(e.NotifyURL) {
+			k.fault(join(key, "notify_url"), "is not a field name", "write the name of the body field, as in notify_url, or none")
+		}
 		k.unique(seen, join(key, "path"), e.Method+" "+anyVariable.ReplaceAllString(e.Path, "{}"), "keep one entry for each method and path")
 	}
 }

@@ -33,6 +33,9 @@ func (t *Table) load() error {
 	if err := t.loadDigests(); err != nil {
 		return err
 	}
+	if err := t.loadBodies(); err != nil {
+		return err
+	}
 	return t.loadEvents()
 }
 

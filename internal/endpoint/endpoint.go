@@ -50,6 +50,9 @@ type Endpoint struct {
 	// its meta part promises. No row of the table has it; users may set it.
 	FileUnchecked bool
 
+	// Body is what is known of the request's body; nil: nothing.
+	Body *Body
+
 	label    string // the user's, in place of the template
 	executed []int
 }

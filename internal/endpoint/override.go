@@ -41,6 +41,9 @@ type Override struct {
 	// Download is where a successful answer has links to files, as in
 	// files[].download_url.
 	Download string
+	// Notify names the member of the body that takes the notify URL; "none"
+	// withdraws the table's claim.
+	Notify string
 }
 
 var (
@@ -86,7 +89,20 @@ func (o Override) apply(e *Endpoint) error {
 			return err
 		}
 	}
+	o.applyNotify(e)
 	return o.applySensitive(e)
+}
+
+func (o Override) applyNotify(e *Endpoint) {
+	if o.Notify == "" {
+		return
+	}
+	if e.Body == nil {
+		e.Body = &Body{}
+	}
+	if e.Body.Notify = o.Notify; o.Notify == "none" {
+		e.Body.Notify = ""
+	}
 }
 
 func (o Override) applySensitive(e *Endpoint) (err error) {
@@ -117,6 +133,9 @@ func (o Override) check() error {
 	}
 	if err := o.checkSensitive(); err != nil {
 		return err
+	}
+	if o.Notify != "" && !fieldName.MatchString(o.Notify) {
+		return fmt.Errorf("notify URL %q must be the name of a body field, as notify_url, or none", o.Notify)
 	}
 	if o.IdempotencyKey == "" {
 		return nil

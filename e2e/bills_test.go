@@ -157,7 +157,7 @@ func TestBills(t *testing.T) {
 	})
 	t.Run("statement", func(t *testing.T) {
 		curl(t, nil, s.outbound+"/v3/global/statements?date=20260101").verified(t, 200)
-		s.wechat.fault(`{"kind":"flip_body","match":"GET /v3/global/"}`)
+		s.wechat.fault(`{"kind":"flip_body","match":"GET /v3/global/","count":3}`)
 		curl(t, nil, s.outbound+"/v3/global/statements?date=20260101").refused(t, 502, "response_signature_invalid")
 	})
 }

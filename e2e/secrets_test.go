@@ -86,9 +86,9 @@ func (l *leaks) errors(t *testing.T) {
 	l.call(t, "query", query...).verified(t, http.StatusOK)
 	kinds := []string{"flip_body", "probe", "skew", "wrong_serial", "unsigned", "reset"}
 	for _, kind := range kinds {
-		l.oldSim.fault(`{"kind":"` + kind + `","match":"GET /v3/pay"}`)
+		l.oldSim.fault(spoil(kind, "GET /v3/pay"))
 		l.call(t, kind, query...)
-		l.oldSim.command("faults", `{"kind":"`+kind+`","match":"POST /v3/refund"}`)
+		l.oldSim.command("faults", spoil(kind, "POST /v3/refund"))
 		l.call(t, "refund "+kind, append(post(l.outbound+"/v3/refund/domestic/refunds",
 			`{"out_trade_no":"SECRET001","out_refund_no":"R-`+kind+`","amount":{"refund":1,"total":100,"currency":"CNY"}}`), token...)...)
 	}

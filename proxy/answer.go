@@ -21,32 +21,41 @@ const (
 	verifiedFalse    = "false"    // an error status without a valid signature
 )
 
-// respond verifies WeChat Pay's answer before anything else looks at it, and
-// hands it to the app.
-func (o *Outbound) respond(ctx context.Context, w http.ResponseWriter, x *exchange) *failure {
-	defer func() { _ = x.answer.Body.Close() }()
+// receive reads WeChat Pay's answer and verifies it before anything else looks
+// at it. Unsigned files are left to be streamed.
+func (o *Outbound) receive(ctx context.Context, x *exchange) *failure {
 	if x.answer.StatusCode < http.StatusOK { // net/http panics when told to send such a status
-		f := fail(ReasonBroken, "%v: status %d is no answer", ErrBroken, x.answer.StatusCode)
-		o.writeFailure(w, x, f)
-		return f
+		return fail(ReasonBroken, "%v: status %d is no answer", ErrBroken, x.answer.StatusCode)
 	}
 	if x.upload != nil {
 		x.read = x.upload.app.isRead()
 	}
 	if x.endpoint.Unsigned && isSuccess(x.answer.StatusCode) {
 		x.verified = verifiedUnsigned
+		return nil
+	}
+	var err error
+	x.body, x.answered, err = o.inFlight.read(x.answer.Body, x.answer.ContentLength, o.limits.Response)
+	x.held += x.answered
+	x.stopUpload()
+	if f := o.readFailure(ctx, err); f != nil {
+		return f
+	}
+	return o.verify(ctx, x, x.body)
+}
+
+func (x *exchange) closeAnswer() {
+	if x.answer != nil {
+		_ = x.answer.Body.Close()
+	}
+}
+
+// respond hands the answer to the app.
+func (o *Outbound) respond(ctx context.Context, w http.ResponseWriter, x *exchange) *failure {
+	if x.verified == verifiedUnsigned {
 		return o.download(ctx, w, x)
 	}
-	body, held, err := o.inFlight.read(x.answer.Body, x.answer.ContentLength, o.limits.Response)
-	x.held += held
-	x.stopUpload()
-	f := o.readFailure(ctx, err)
-	if f == nil {
-		f = o.verify(ctx, x, body)
-	}
-	if f == nil {
-		body, f = o.rewrite(x, body)
-	}
+	body, f := o.rewrite(x, x.body)
 	if f != nil {
 		o.writeFailure(w, x, f)
 		return f
@@ -164,7 +173,7 @@ func (o *Outbound) writeHeader(w http.ResponseWriter, x *exchange) {
 	if x.checked != "" {
 		h.Set(headerChecked, x.checked)
 	}
-	if x.endpoint.MayHaveExecuted(x.answer.StatusCode) {
+	if x.unknown() {
 		h.Set(headerResult, "unknown")
 	}
 }

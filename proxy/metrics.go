@@ -16,6 +16,7 @@ import (
 type Metrics struct {
 	requests  *prometheus.CounterVec
 	duration  *prometheus.HistogramVec
+	repeats   *prometheus.CounterVec
 	notifies  *prometheus.CounterVec
 	delivery  prometheus.Histogram
 	skew      prometheus.Gauge
@@ -44,6 +45,10 @@ func NewMetrics(reg prometheus.Registerer) (*Metrics, error) {
 			Help:    "Time from the app's request to the end of the answer.",
 			Buckets: []float64{.005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30},
 		}, []string{"merchant"}),
+		repeats: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "wxproxy_outbound_repeats_total",
+			Help: "Attempts beyond the first by what made them: a reason in Wxproxy-Error, or the status of WeChat Pay's answer.",
+		}, []string{"reason"}),
 		notifies: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "wxproxy_notify_requests_total",
 			Help: "Notifies by merchant, event type and outcome; signtest_probe counts WeChat Pay's signature probes.",
@@ -66,7 +71,7 @@ func NewMetrics(reg prometheus.Registerer) (*Metrics, error) {
 			Help: "Sensitive values by merchant, where they stood (request, answer or notify) and outcome (encrypted, decrypted, failed, or no_key where the private key cannot decrypt).",
 		}, []string{"merchant", "in", "outcome"}),
 	}
-	for _, c := range []prometheus.Collector{m.requests, m.duration, m.notifies, m.delivery, m.skew, m.delivered, m.sensitive} {
+	for _, c := range []prometheus.Collector{m.requests, m.duration, m.repeats, m.notifies, m.delivery, m.skew, m.delivered, m.sensitive} {
 		if err := reg.Register(c); err != nil {
 			return nil, err
 		}
@@ -96,6 +101,12 @@ func (m *Metrics) endpoint(merchant, endpoint string) string {
 		m.nPairs.Add(-1)
 	}
 	return endpoint
+}
+
+func (m *Metrics) repeat(reason string) {
+	if m != nil {
+		m.repeats.WithLabelValues(reason).Inc()
+	}
 }
 
 func (m *Metrics) notify(merchant, event, outcome string) {

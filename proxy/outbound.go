@@ -142,12 +142,16 @@ type exchange struct {
 	endpoint  *endpoint.Endpoint
 	number    string // out_trade_no and its like
 	attempts  int
-	read      bool // the app's body was read to its end
-	sent      bool // the request left, or may have
+	read      bool   // the app's body was read to its end
+	sent      bool   // the request left, or may have
+	doubt     bool   // one before it may have been executed
+	before    string // what became of the last attempt that was sent and repeated
 	held      int64
 	isForm    bool
 	upload    *upload // nil: the body is not a form, or was not begun
+	answered  int64   // of held, the answer's part
 	answer    *http.Response
+	body      []byte // of a verified answer
 	verified  string // what Wxproxy-Verified says
 	watch     *watchdog
 	streaming bool    // the header of a download is out: errors can only break it
@@ -180,6 +184,7 @@ func (o *Outbound) serve(w http.ResponseWriter, r *http.Request, l Listener) {
 	defer x.watch.stop()
 	defer func() { o.inFlight.give(x.held) }()
 	defer x.stopUpload()
+	defer x.closeAnswer()
 	limitRead(w, x.start.Add(o.timeout)) // net/http reads on after a refusal, too
 	f := o.prepareAndSend(ctx, w, r, l, x)
 	if f == nil {
@@ -238,9 +243,9 @@ func (o *Outbound) prepareAndSend(ctx context.Context, w http.ResponseWriter, r 
 	if f = o.waitForRate(ctx, x); f != nil {
 		return f
 	}
-	return o.send(ctx, x, &Call{
+	return o.ask(ctx, x, &Call{
 		Method: r.Method, Target: d.target, Header: d.header, Body: d.body, Signed: d.signed, upload: d.upload,
-		Signer: key, Reads: r.Method == http.MethodGet || r.Method == http.MethodHead,
+		Signer: key, Repeatable: x.mayRepeat(),
 	})
 }
 
@@ -262,17 +267,19 @@ func (o *Outbound) waitForRate(ctx context.Context, x *exchange) *failure {
 	return nil
 }
 
-func (o *Outbound) send(ctx context.Context, x *exchange, c *Call) *failure {
-	answer, attempts, err := o.upstream.Send(ctx, c)
-	x.answer, x.attempts = answer, attempts
+// send makes one attempt.
+func (o *Outbound) send(ctx context.Context, x *exchange, t *tries) *failure {
+	answer, err := t.next(ctx)
+	x.answer, x.attempts = answer, t.made
 	if err == nil {
 		x.sent = true
 		o.metrics.clockSkew(answer.Header.Get("Date"), o.now())
 		return nil
 	}
-	whole := c.upload == nil || c.upload.whole()
-	if c.upload != nil && !whole {
-		if f := o.uploadFailure(c.upload); f != nil {
+	upload := t.call.upload
+	whole := upload == nil || upload.whole()
+	if !whole {
+		if f := o.uploadFailure(upload); f != nil {
 			return f
 		}
 	}
@@ -281,7 +288,11 @@ func (o *Outbound) send(ctx context.Context, x *exchange, c *Call) *failure {
 		x.sent = whole
 		return fail(reasonClientGone, "the caller went away").because(err)
 	case errors.Is(err, ErrUnreachable):
-		return fail(ReasonUnreachable, "%v; nothing was sent; check the network, outbound.upstreams and any firewall", ErrUnreachable).because(err)
+		said := "nothing was sent"
+		if x.before != "" {
+			said = "the attempt before: " + x.before
+		}
+		return fail(ReasonUnreachable, "%v; %s; check the network, outbound.upstreams and any firewall", ErrUnreachable, said).because(err)
 	case errors.Is(err, ErrTimeout), errors.Is(err, context.DeadlineExceeded):
 		x.sent = whole
 		return fail(ReasonTimeout, "%v (outbound.timeout is %s)", ErrTimeout, o.timeout).because(err)
@@ -311,7 +322,7 @@ func (o *Outbound) writeFailure(w http.ResponseWriter, x *exchange, f *failure) 
 	if x.attempts > 0 {
 		h.Set(headerAttempts, strconv.Itoa(x.attempts))
 	}
-	if x.sent && !x.endpoint.Repeatable {
+	if (x.sent || x.doubt) && !x.endpoint.Repeatable {
 		h.Set(headerCause, string(f.reason))
 		f = f.unknownResult(x.endpoint.IdempotencyKey)
 	}

@@ -32,11 +32,8 @@ const (
 	// idleTimeout lies below the 8 seconds after which WeChat Pay closes an
 	// idle connection: who reuses it later meets an EOF.
 	idleTimeout = 7 * time.Second
-	// downTime is how long a host that refused a connection comes last.
-	downTime = 30 * time.Second
 	// maxAnswerHeaders bounds the header of an answer, in bytes.
 	maxAnswerHeaders = 64 << 10
-	maxAttempts      = 2
 )
 
 // UpstreamOptions says where WeChat Pay is.
@@ -45,6 +42,8 @@ type UpstreamOptions struct {
 	RootCAs        *x509.CertPool // nil: the system's
 	ConnectTimeout time.Duration  // zero: 5 s
 	Now            func() time.Time
+	// Dial makes connections. Nil: those of the network.
+	Dial func(ctx context.Context, network, address string) (net.Conn, error)
 }
 
 // Upstream sends signed requests to WeChat Pay. It never follows a redirect,
@@ -55,11 +54,7 @@ type Upstream struct {
 	transport http.RoundTripper
 	now       func() time.Time
 	closeIdle func()
-}
-
-type upstreamHost struct {
-	base      *url.URL
-	downUntil atomic.Int64 // Unix nanoseconds
+	metrics   upstreamMetrics
 }
 
 // Call is one request to WeChat Pay, not yet signed.
@@ -70,7 +65,9 @@ type Call struct {
 	Body   []byte
 	Signed []byte         // the text that is signed: Body, or the meta part of an upload
 	Signer *signer.Signer // who signs
-	Reads  bool           // it only reads, so it may be repeated after any break
+	// Repeatable: it only reads, or a second one does no second thing, so that
+	// it may be repeated after any break.
+	Repeatable bool
 
 	upload *upload // sent in place of Body
 }
@@ -86,8 +83,15 @@ func NewUpstream(o UpstreamOptions) (*Upstream, error) {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
+	if o.Dial == nil {
+		o.Dial = (&net.Dialer{KeepAlive: 15 * time.Second}).DialContext
+	}
 	base := &http.Transport{
-		DialContext:            (&net.Dialer{Timeout: o.ConnectTimeout, KeepAlive: 15 * time.Second}).DialContext,
+		DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
+			ctx, cancel := context.WithTimeout(ctx, o.ConnectTimeout)
+			defer cancel()
+			return o.Dial(ctx, network, address)
+		},
 		TLSClientConfig:        &tls.Config{RootCAs: o.RootCAs, MinVersion: tls.VersionTLS12},
 		TLSHandshakeTimeout:    o.ConnectTimeout,
 		MaxIdleConnsPerHost:    64,
@@ -95,12 +99,12 @@ func NewUpstream(o UpstreamOptions) (*Upstream, error) {
 		MaxResponseHeaderBytes: maxAnswerHeaders,
 		DisableCompression:     true, // verification needs the bytes as they came
 	}
-	u := &Upstream{transport: &signer.Transport{Base: base}, now: o.Now, closeIdle: base.CloseIdleConnections}
+	u := &Upstream{transport: &signer.Transport{Base: base}, now: o.Now, closeIdle: base.CloseIdleConnections, metrics: newUpstreamMetrics()}
 	for _, b := range o.Bases {
 		if b.Host == "" || (b.Scheme != "https" && b.Scheme != "http") {
 			return nil, fmt.Errorf("upstream: %q is not an http(s) base URL", b.Redacted())
 		}
-		u.hosts = append(u.hosts, &upstreamHost{base: b})
+		u.hosts = append(u.hosts, newUpstreamHost(b))
 	}
 	return u, nil
 }
@@ -108,45 +112,8 @@ func NewUpstream(o UpstreamOptions) (*Upstream, error) {
 // Close drops idle connections.
 func (u *Upstream) Close() { u.closeIdle() }
 
-// Send signs and sends the call, and once more, newly signed, to the next host
-// if no connection came about, or if it only reads and the connection broke.
-// The error is ErrUnreachable, ErrTimeout, ErrBroken, signer.ErrSigning or the
-// context's; the caller closes the body of the answer.
-func (u *Upstream) Send(ctx context.Context, c *Call) (answer *http.Response, attempts int, err error) {
-	for _, host := range u.order() {
-		attempts++
-		answer, err = u.attempt(ctx, host, c)
-		if err == nil || ctx.Err() != nil {
-			return answer, attempts, err
-		}
-		repeat := errors.Is(err, ErrUnreachable) || (c.Reads && errors.Is(err, ErrBroken))
-		if !repeat || c.upload != nil && c.upload.begun() {
-			return nil, attempts, err
-		}
-	}
-	return nil, attempts, err
-}
-
-// order lists the hosts of the attempts: those that are up first, and a lone
-// host twice.
-func (u *Upstream) order() []*upstreamHost {
-	now := u.now().UnixNano()
-	var up, down []*upstreamHost
-	for _, h := range u.hosts {
-		if h.downUntil.Load() > now {
-			down = append(down, h)
-		} else {
-			up = append(up, h)
-		}
-	}
-	list := append(up, down...)
-	for len(list) < maxAttempts {
-		list = append(list, list[0])
-	}
-	return list[:maxAttempts]
-}
-
-func (u *Upstream) attempt(ctx context.Context, host *upstreamHost, c *Call) (*http.Response, error) {
+// attempt signs and sends a call to one host, once.
+func (u *Upstream) attempt(ctx context.Context, host *upstreamHost, c *Call) (answer *http.Response, err error) {
 	var connected, written atomic.Bool // the trace's funcs are called from other goroutines
 	trace := &httptrace.ClientTrace{
 		GotConn:      func(httptrace.GotConnInfo) { connected.Store(true) },
@@ -156,14 +123,18 @@ func (u *Upstream) attempt(ctx context.Context, host *upstreamHost, c *Call) (*h
 		c.upload.traced(trace)
 	}
 	traced := httptrace.WithClientTrace(ctx, trace)
+	done := host.begin()
+	defer func() {
+		done(host.verdict(answer, err, connected.Load()))
+		u.metrics.attempts.WithLabelValues(host.base.Host, attemptOutcome(err)).Inc()
+	}()
 	r, err := newRequest(signer.With(traced, c.Signer, c.Signed), host.base, c)
 	if err != nil {
 		return nil, err
 	}
-	answer, err := u.transport.RoundTrip(r)
+	answer, err = u.transport.RoundTrip(r)
 	switch {
 	case err == nil:
-		host.downUntil.Store(0)
 		return answer, nil
 	case errors.Is(err, signer.ErrSigning), errors.Is(err, signer.ErrNoSigner):
 		return nil, err
@@ -172,9 +143,6 @@ func (u *Upstream) attempt(ctx context.Context, host *upstreamHost, c *Call) (*h
 	case !written.Load():
 		// Not even the header was written; an idle connection that WeChat Pay
 		// had closed ends here too, and says nothing against the host.
-		if !connected.Load() {
-			host.downUntil.Store(u.now().Add(downTime).UnixNano())
-		}
 		return nil, fmt.Errorf("%w at %s: %w", ErrUnreachable, host.base.Host, err)
 	case ctx.Err() != nil:
 		return nil, fmt.Errorf("%w from %s: %w", ErrTimeout, host.base.Host, err)

@@ -139,7 +139,7 @@ func (a *account) fetch(up *proxy.Upstream) func(context.Context) (*http.Respons
 			return nil, fmt.Errorf("no key is loaded for merchant %s", a.Name())
 		}
 		answer, _, err := up.Send(ctx, &proxy.Call{
-			Method: http.MethodGet, Target: wire.Target{Path: "/v3/certificates"}, Signer: key, Reads: true,
+			Method: http.MethodGet, Target: wire.Target{Path: "/v3/certificates"}, Signer: key, Repeatable: true,
 			Header: http.Header{"Accept": {"application/json"}, "User-Agent": {"wxproxy"}, "Accept-Encoding": {"identity"}},
 		})
 		return answer, err

@@ -158,7 +158,7 @@ func (s *sidecar) sendChecked(ctx context.Context, c check.Call) (*http.Response
 	}
 	answer, _, err := s.upstream.Send(ctx, &proxy.Call{
 		Method: c.Method, Target: wire.Target{Path: c.Path}, Header: c.Header,
-		Body: c.Body, Signed: c.Body, Signer: c.Signer, Reads: true, // an echo may be repeated like a read
+		Body: c.Body, Signed: c.Body, Signer: c.Signer, Repeatable: true, // an echo may be repeated like a read
 	})
 	return answer, err
 }

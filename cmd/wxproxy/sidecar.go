@@ -119,8 +119,10 @@ func (s *sidecar) makeUpstream(context.Context) (err error) {
 	if o.RootCAs, err = upstreamRoots(s.cfg); err != nil {
 		return err
 	}
-	s.upstream, err = proxy.NewUpstream(o)
-	return err
+	if s.upstream, err = proxy.NewUpstream(o); err != nil || s.registry == nil {
+		return err
+	}
+	return s.registry.Register(s.upstream)
 }
 
 // upstreamRoots is nil where the system's certificates alone are trusted.

@@ -75,7 +75,10 @@ func queries(log []sim.Entry, number string) []sim.Entry {
 	return slices.DeleteFunc(requests(log, http.MethodGet), func(e sim.Entry) bool { return e.OutTradeNo != number })
 }
 
-// verifiedQuery queries an order, then again with one digit of the answer
+// attempts is how often a proxy sends a call that only reads, at most.
+const attempts = 3
+
+// verifiedQuery queries an order, then again with one digit of the answers
 // changed on the way.
 func (s *story) verifiedQuery(ctx context.Context, say Say) error {
 	a, err := s.Shop.Query(ctx, s.Proxy, s.first)
@@ -91,7 +94,7 @@ func (s *story) verifiedQuery(ctx context.Context, say Say) error {
 	if a.Reply.TradeState != "NOTPAY" || a.Reply.Amount.Total != price {
 		return fmt.Errorf("expected an order not paid of %d fen; the shop got %s", price, brief(a.Body))
 	}
-	if _, err := s.Sim.Fault(sim.Fault{Kind: sim.FaultFlipBody, On: sim.OnAnswer, Match: "GET /v3/pay/"}); err != nil {
+	if _, err := s.Sim.Fault(sim.Fault{Kind: sim.FaultFlipBody, On: sim.OnAnswer, Match: "GET /v3/pay/", Count: attempts}); err != nil {
 		return fmt.Errorf("ordering a changed answer: %w", err)
 	}
 	since := s.mark()
@@ -99,10 +102,10 @@ func (s *story) verifiedQuery(ctx context.Context, say Say) error {
 	if err != nil {
 		return fmt.Errorf("querying order %s: %w", s.first, err)
 	}
-	say("now one digit of the answer changes on its way to wxproxy")
+	say("now one digit of the answer changes on its way to wxproxy, and of the answers to its repeats")
 	say("shop ← %d %s: %s", b.Status, headerError, orNone(b.Header.Get(headerError)))
-	if seen := queries(s.Sim.Log(since), s.first); len(seen) != 1 || seen[0].Fault != sim.FaultFlipBody {
-		return fmt.Errorf("expected that one changed answer was sent; the simulator recorded %+v", seen)
+	if seen := queries(s.Sim.Log(since), s.first); len(seen) == 0 || slices.ContainsFunc(seen, func(e sim.Entry) bool { return e.Fault != sim.FaultFlipBody }) {
+		return fmt.Errorf("expected that changed answers were sent; the simulator recorded %+v", seen)
 	}
 	if err := wantRefused("a changed answer", "response_signature_invalid", b); err != nil {
 		return err

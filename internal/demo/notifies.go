@@ -133,13 +133,13 @@ func (s *story) stale(ctx context.Context, say Say) error {
 	return s.wantNotDelivered(what, number, e.Entry)
 }
 
-// probes has WeChat Pay probe an answer and a notify.
+// probes has WeChat Pay probe the answers to one query, and a notify.
 func (s *story) probes(ctx context.Context, say Say) error {
 	number, err := s.order(ctx)
 	if err != nil {
 		return err
 	}
-	if _, err := s.Sim.Fault(sim.Fault{Kind: sim.FaultProbe, On: sim.OnAnswer, Match: "GET /v3/pay/"}); err != nil {
+	if _, err := s.Sim.Fault(sim.Fault{Kind: sim.FaultProbe, On: sim.OnAnswer, Match: "GET /v3/pay/", Count: attempts}); err != nil {
 		return fmt.Errorf("ordering a probe of an answer: %w", err)
 	}
 	probed, err := s.Shop.Query(ctx, s.Proxy, number)
@@ -147,7 +147,7 @@ func (s *story) probes(ctx context.Context, say Say) error {
 		return fmt.Errorf("querying order %s: %w", number, err)
 	}
 	say("shop → GET /v3/pay/transactions/out-trade-no/%s", number)
-	say("shop ← %d %s: %s", probed.Status, headerError, orNone(probed.Header.Get(headerError)))
+	say("shop ← %d %s: %s, after %d probes in a row: it repeats such calls by itself", probed.Status, headerError, orNone(probed.Header.Get(headerError)), attempts)
 	if err := wantRefused("a probed answer", "signtest_probe", probed); err != nil {
 		return err
 	}

@@ -76,7 +76,7 @@ func newEndpoint(method, template string) *Endpoint {
 		e.Repeatable = true
 		return e
 	}
-	e.executed = []int{500, 502, 503}
+	e.executed = []int{500, 502, 503, 504}
 	return e
 }
 

@@ -69,6 +69,15 @@ func TestLocalAgainstNode(t *testing.T) {
 			}
 		})
 	}
+	log := s.out.String()
+	if !strings.Contains(log, "/_wxproxy/v1/sign/wxpayScoreUse") || !strings.Contains(log, "/_wxproxy/v1/decrypt") {
+		t.Error("the log does not say what was asked for")
+	}
+	for _, secret := range []string{apiv2Key, callerToken, "张三", "prepay_id"} {
+		if strings.Contains(log, secret) {
+			t.Errorf("%s stands in the log", secret)
+		}
+	}
 }
 
 // PrepayWithRequestPayment of the official SDK, which holds the real key, and

@@ -184,3 +184,18 @@ func FuzzHints(f *testing.F) {
 		}
 	})
 }
+
+// What hints and the notify URL cost a call.
+func BenchmarkHints(b *testing.B) {
+	body := []byte(`{"appid":"wxd678efh567hg6787","mchid":"1900000001","description":"一本书","out_trade_no":"ORDER0001",` +
+		`"amount":{"total":100,"currency":"CNY"},"payer":{"openid":"oUpF8uMuAJO_M2pxb1Q9zNjWeS6o"}}`)
+	for _, h := range []proxy.Hints{proxy.HintsOff, proxy.HintsWarn} {
+		b.Run("hints="+string(h), func(b *testing.B) {
+			g := newRig(b, newWechat(b, nil), hinted(h))
+			b.ReportAllocs()
+			for b.Loop() {
+				g.out.Prepare("POST", jsapi, body)
+			}
+		})
+	}
+}

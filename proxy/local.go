@@ -142,7 +142,8 @@ func (o *Outbound) answerLocal(ctx context.Context, w http.ResponseWriter, r *ht
 		return nil, f
 	}
 	if !slices.Contains(x.caller.Endpoints, route.grant) {
-		return nil, fail(ReasonForbidden, "caller %s is not granted %s; name it in endpoints of outbound.callers", x.caller.Name, route.grant)
+		return nil, fail(ReasonForbidden, "caller %s is not granted %s; list it under endpoints of that caller in outbound.callers, where decrypt must always be listed",
+			x.caller.Name, route.grant)
 	}
 	if x.merchant, f = o.choose(r, x.caller, l); f != nil {
 		return nil, f

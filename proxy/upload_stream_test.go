@@ -173,7 +173,7 @@ func TestInformationDuringUpload(t *testing.T) {
 // may know that it failed, after that nobody knows.
 func TestBrokenUpload(t *testing.T) {
 	t.Parallel()
-	body := bigForm(4 << 20)
+	body := bigForm(32 << 20) // more than the sockets' buffers take, or all of it could have left before the reset
 	for name, whole := range map[string]bool{"in the middle": false, "after all": true} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -189,7 +189,7 @@ func TestBrokenUpload(t *testing.T) {
 			})
 			r := newRig(t, nil, func(s *setup) {
 				s.bases = []string{u.url()}
-				s.Limits.Request = 8 << 20
+				s.Limits.Request = 64 << 20
 			})
 			g := r.post(body, false)
 			if whole {

@@ -50,9 +50,6 @@ func (o *Outbound) admit(r *http.Request, l Listener) (*Caller, wire.Target, *fa
 	if err != nil {
 		return nil, wire.Target{}, fail(ReasonBadRequest, "%v", err).because(err)
 	}
-	if strings.HasPrefix(target.Path, "/brand/") {
-		return nil, wire.Target{}, fail(ReasonBadRequest, "/brand/ wants the credential scheme of brands, which is not in this build")
-	}
 	if len(caller.Allow) > 0 && hidesSeparator(target.Path) {
 		return nil, wire.Target{}, fail(ReasonForbidden, "%%2F, %%2E and %%5C in the path are refused where an allow list holds")
 	}

@@ -106,6 +106,8 @@ func (o *Outbound) verify(ctx context.Context, x *exchange, body []byte) *failur
 		return fail(ReasonProbe, "WeChat Pay sent a signature probe (a wrong signature on purpose, to see that it is refused); repeat the call").because(err)
 	case errors.Is(err, verifier.ErrUnsigned):
 		return fail(ReasonUnsigned, "the answer (status %d) has no signature; is outbound.upstreams WeChat Pay, and does nothing in between strip headers?", x.answer.StatusCode).because(err)
+	case errors.Is(err, verifier.ErrHeaders):
+		return fail(ReasonSignature, "the answer's signature cannot be verified: %v", err).because(err)
 	case errors.Is(err, verifier.ErrStale):
 		return fail(ReasonStale, "the answer's %v", err).because(err)
 	case errors.Is(err, verifier.ErrSerialUnknown):
@@ -120,7 +122,7 @@ func (o *Outbound) verify(ctx context.Context, x *exchange, body []byte) *failur
 }
 
 func (o *Outbound) checkSignature(ctx context.Context, x *exchange, body []byte) error {
-	stamp, err := verifier.Stamp(x.answer.Header, o.now())
+	stamp, err := verifier.StampFor(x.merchant.scheme(), x.answer.Header, o.now())
 	if err != nil {
 		return err
 	}

@@ -21,17 +21,21 @@ type Caller struct {
 	Allow     []Pattern           // empty: every method and path that may be signed
 	Endpoints []string            // local endpoints granted (GrantPayParams …); empty: none
 
-	granted []*Merchant            // what Merchants names
+	granted map[string][]*Merchant // what Merchants names, by credential scheme
 	grants  map[*Merchant]struct{} // the same; nil: all
 }
 
 // grant returns the caller with its merchants found.
 func (c *Caller) grant(d directory) *Caller {
 	granted := *c
-	granted.granted = d.list(c.Merchants)
+	list := d.list(c.Merchants)
+	granted.granted = make(map[string][]*Merchant)
+	for _, m := range list {
+		granted.granted[m.scheme()] = append(granted.granted[m.scheme()], m)
+	}
 	if len(c.Merchants) > 0 {
-		granted.grants = make(map[*Merchant]struct{}, len(granted.granted))
-		for _, m := range granted.granted {
+		granted.grants = make(map[*Merchant]struct{}, len(list))
+		for _, m := range list {
 			granted.grants[m] = struct{}{}
 		}
 	}

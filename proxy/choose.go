@@ -2,17 +2,22 @@ package proxy
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"net/http"
 	"slices"
 	"strings"
 
 	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/wxproxy/wxproxy/signer"
 )
 
 // choose picks the merchant: the header Wxproxy-Merchant, else the listener's,
-// else the only one the caller may use. The header chooses only among these.
-func (o *Outbound) choose(r *http.Request, c *Caller, l Listener) (*Merchant, *failure) {
+// else the only one the caller may use. The header chooses only among these, and
+// only those can be chosen that have the credential scheme that the call wants;
+// an empty scheme means any, and an ordinary merchant where none is named.
+func (o *Outbound) choose(r *http.Request, c *Caller, l Listener, scheme string) (*Merchant, *failure) {
 	named := r.Header[headerMerchant]
 	switch {
 	case len(named) > 1:
@@ -22,16 +27,19 @@ func (o *Outbound) choose(r *http.Request, c *Caller, l Listener) (*Merchant, *f
 		if m == nil || !c.may(m) {
 			return nil, fail(ReasonUnknownMerchant, "merchant %q is not configured for this caller", outside(named[0]))
 		}
-		return m, nil
+		return m, m.suits(scheme)
 	case l.Merchant != "":
 		m := o.merchants.named[l.Merchant]
 		if m == nil || !c.may(m) {
 			return nil, fail(ReasonUnknownMerchant, "the merchant of this listener is not configured for this caller")
 		}
-		return m, nil
+		return m, m.suits(scheme)
 	}
-	switch possible := c.granted; len(possible) {
+	switch possible := c.granted[cmp.Or(scheme, signer.SchemeMerchant)]; len(possible) {
 	case 0:
+		if scheme == signer.SchemeBrand {
+			return nil, fail(ReasonUnknownMerchant, "/brand/ is signed by brands, and none is configured for this caller; see merchants[].brand_id")
+		}
 		return nil, fail(ReasonUnknownMerchant, "no merchant is configured for this caller")
 	case 1:
 		return possible[0], nil
@@ -40,8 +48,29 @@ func (o *Outbound) choose(r *http.Request, c *Caller, l Listener) (*Merchant, *f
 	}
 }
 
+// suits refuses a merchant whose signature WeChat Pay would not take for a call.
+func (m *Merchant) suits(scheme string) *failure {
+	switch {
+	case scheme == "" || m.scheme() == scheme:
+		return nil
+	case m.isBrand():
+		return fail(ReasonUnknownMerchant, "%s is a brand, which signs calls under /brand/ alone; name a merchant in the header %s", m.Name, headerMerchant)
+	default:
+		return fail(ReasonUnknownMerchant, "%s is no brand, and calls under /brand/ are signed by brands; name one in the header %s", m.Name, headerMerchant)
+	}
+}
+
 // merchantFields are the top-level fields of a body that name who signs it.
 var merchantFields = []string{"mchid", "sp_mchid", "combine_mchid"}
+
+// idFields are the fields that name the merchant itself. What other merchants a
+// brand's bodies name is not for us to judge.
+func (m *Merchant) idFields() []string {
+	if m.isBrand() {
+		return []string{"brand_id"}
+	}
+	return merchantFields
+}
 
 // inspectBody reads, in one pass, what of a body concerns us. It refuses one that
 // names another merchant than the one who is going to sign it: WeChat Pay would
@@ -49,10 +78,10 @@ var merchantFields = []string{"mchid", "sp_mchid", "combine_mchid"}
 // key counts. And it reads the idempotency key, for the log. What is not a JSON
 // object is not looked at.
 func inspectBody(x *exchange, d *draft) (wrong *failure) {
-	m, number := x.merchant, ""
+	m, fields, number := x.merchant, x.merchant.idFields(), ""
 	topLevel(d.signed, func(key string, value []byte) {
 		switch {
-		case slices.Contains(merchantFields, key):
+		case slices.Contains(fields, key):
 			var mchid string
 			if json.Unmarshal(value, &mchid) == nil && mchid != m.MchID && wrong == nil {
 				wrong = fail(ReasonMerchantMismatch, "the body's %s is not that of merchant %s (%s), who would sign it; choose the other with the header %s",

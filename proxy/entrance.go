@@ -62,12 +62,15 @@ func (e *entrance) routes(m *Merchant) []*Route {
 	return e.open
 }
 
-// trusting lists the merchants that trust a serial number now, without
-// waiting. Of a thousand it asks those only that may.
-func (e *entrance) trusting(serial string) []trust {
+// trusting lists the merchants that trust a stamp's serial number now, without
+// waiting, and whose kind it is for. Of a thousand it asks those only that may.
+func (e *entrance) trusting(stamp wire.Stamp) []trust {
 	var list []trust
-	for _, m := range e.candidates(serial) {
-		if key, ok := m.Find(serial); ok {
+	for _, m := range e.candidates(stamp.Serial) {
+		if !stamp.Fits(m.scheme()) {
+			continue
+		}
+		if key, ok := m.Find(stamp.Serial); ok {
 			list = append(list, trust{m, key})
 		}
 	}

@@ -21,7 +21,7 @@ func (o *Outbound) HeldBytes() int64 { return o.inFlight.held.Load() }
 
 // VerifyKnown is the check of a notify without refresh.
 func VerifyKnown(candidates []*Merchant, stamp wire.Stamp, body []byte) []*Merchant {
-	return verifyKnown((&entrance{merchants: candidates}).trusting(stamp.Serial), stamp, body)
+	return verifyKnown((&entrance{merchants: candidates}).trusting(stamp), stamp, body)
 }
 
 // EncryptFields is the step of a request that does so, without HTTP around it.

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/wxproxy/wxproxy/internal/endpoint"
+	"github.com/wxproxy/wxproxy/signer"
 )
 
 // localPrefix is where the endpoints of ours stand: they answer without WeChat
@@ -68,6 +69,15 @@ type localRoute struct {
 	form  []param // of its JSON body; nil: the body is a notify as it came
 	run   func(*Outbound, context.Context, *localCall) (any, *failure)
 	label *endpoint.Endpoint // in metrics and logs
+}
+
+// scheme is what the merchant must have: brands sign nothing for the client, but
+// have values and notifies like others.
+func (r *localRoute) scheme() string {
+	if r.grant == GrantPayParams || r.grant == GrantSign {
+		return signer.SchemeMerchant
+	}
+	return ""
 }
 
 // localCall is a request to a local endpoint, admitted and read.
@@ -145,7 +155,7 @@ func (o *Outbound) answerLocal(ctx context.Context, w http.ResponseWriter, r *ht
 		return nil, fail(ReasonForbidden, "caller %s is not granted %s; list it under endpoints of that caller in outbound.callers, where decrypt must always be listed",
 			x.caller.Name, route.grant)
 	}
-	if x.merchant, f = o.choose(r, x.caller, l); f != nil {
+	if x.merchant, f = o.choose(r, x.caller, l, route.scheme()); f != nil {
 		return nil, f
 	}
 	c := &localCall{merchant: x.merchant, header: r.Header}

@@ -54,7 +54,7 @@ type oracle struct {
 func newOracle(t testing.TB) *oracle {
 	t.Helper()
 	k := &witnessed{PrivateKey: keys().merchant}
-	s, err := signer.New(signer.Credential{MchID: mchID, Serial: merchantSerial, Key: k}, nil)
+	s, err := signer.New(signer.Credential{ID: mchID, Serial: merchantSerial, Key: k}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

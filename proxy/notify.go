@@ -170,11 +170,11 @@ func (n *Notify) handle(w http.ResponseWriter, r *http.Request, x *callback) res
 		return result{outcome: outcomeRate}
 	}
 	var err error
-	if x.stamp, err = verifier.Stamp(r.Header, n.now()); err != nil {
+	if x.stamp, err = verifier.StampFor("", r.Header, n.now()); err != nil {
 		return result{outcome: verifyOutcome(err), cause: err}
 	}
 	mayRefresh := !n.guard.inDebt(x.source)
-	if !mayRefresh && len(e.trusting(x.stamp.Serial)) == 0 {
+	if !mayRefresh && len(e.trusting(x.stamp)) == 0 {
 		return result{outcome: outcomeKeys} // before the body is read
 	}
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, n.limit))
@@ -223,7 +223,7 @@ func verifyOutcome(err error) outcome {
 		err error
 		o   outcome
 	}{
-		{verifier.ErrUnsigned, outcomeUnsigned}, {verifier.ErrHeaders, outcomeHeaders}, {verifier.ErrStale, outcomeStale},
+		{verifier.ErrUnsigned, outcomeUnsigned}, {verifier.ErrSignatureType, outcomeType}, {verifier.ErrHeaders, outcomeHeaders}, {verifier.ErrStale, outcomeStale},
 		{verifier.ErrProbe, outcomeProbe}, {verifier.ErrSignature, outcomeSignature}, {verifier.ErrSerialUnknown, outcomeSerial},
 	} {
 		if errors.Is(err, row.err) {
@@ -239,6 +239,8 @@ func openOutcome(err error) outcome {
 		return outcomeKeyMissing
 	case errors.Is(err, errMchID):
 		return outcomeMerchant
+	case errors.Is(err, wire.ErrAlgorithm):
+		return outcomeCipher
 	case errors.Is(err, wire.ErrEnvelope):
 		return outcomeEnvelope
 	default:

@@ -21,7 +21,10 @@ func (e *entrance) verify(ctx context.Context, stamp wire.Stamp, body []byte, ma
 	if stamp.Probe() {
 		return nil, verifier.ErrProbe
 	}
-	known := e.trusting(stamp.Serial)
+	if !slices.ContainsFunc(e.merchants, func(m *Merchant) bool { return stamp.Fits(m.scheme()) }) {
+		return nil, fmt.Errorf("%w: signed as %s, and the path serves none of that kind", verifier.ErrHeaders, stamp.Type)
+	}
+	known := e.trusting(stamp)
 	if len(known) == 0 && !mayRefresh {
 		return nil, verifier.ErrKeysUnavailable
 	}
@@ -32,7 +35,7 @@ func (e *entrance) verify(ctx context.Context, stamp wire.Stamp, body []byte, ma
 		if _, err := e.shared.Lookup(ctx, stamp.Serial); err != nil {
 			return nil, err
 		}
-		known = e.trusting(stamp.Serial)
+		known = e.trusting(stamp)
 	}
 	verified := verifyKnown(known, stamp, body)
 	if len(verified) == 0 {
@@ -45,6 +48,9 @@ func (e *entrance) verify(ctx context.Context, stamp wire.Stamp, body []byte, ma
 func (e *entrance) verifyInTurn(ctx context.Context, stamp wire.Stamp, body []byte) ([]*Merchant, error) {
 	failed := verifier.ErrSerialUnknown
 	for _, m := range e.merchants {
+		if !stamp.Fits(m.scheme()) {
+			continue
+		}
 		err := verifier.Verify(ctx, m.NotifyKeys, stamp, body)
 		switch {
 		case err == nil:
@@ -105,7 +111,7 @@ func open(verified []*Merchant, body []byte, header http.Header) (*opened, error
 				failed = err
 				continue
 			}
-			if !namesMerchant(plain, m.MchID) {
+			if !m.isNamed(plain) {
 				return nil, fmt.Errorf("%w: %s", errMchID, m.Name)
 			}
 			return &opened{merchant: m, envelope: envelope, resource: plain, raw: body, header: header}, nil
@@ -114,13 +120,13 @@ func open(verified []*Merchant, body []byte, header http.Header) (*opened, error
 	return nil, failed
 }
 
-// namesMerchant is true if the resource names the merchant or none at all.
-func namesMerchant(resource []byte, mchid string) bool {
-	named, ours := false, false
+// isNamed is true if the resource names the merchant or none at all.
+func (m *Merchant) isNamed(resource []byte) bool {
+	named, ours, fields := false, false, m.idFields()
 	topLevel(resource, func(key string, value []byte) {
 		var v string
-		if slices.Contains(merchantFields, key) && json.Unmarshal(value, &v) == nil {
-			named, ours = true, ours || v == mchid
+		if slices.Contains(fields, key) && json.Unmarshal(value, &v) == nil {
+			named, ours = true, ours || v == m.MchID
 		}
 	})
 	return ours || !named

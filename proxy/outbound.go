@@ -219,7 +219,7 @@ func (o *Outbound) prepareAndSend(ctx context.Context, w http.ResponseWriter, r 
 		return f
 	}
 	x.endpoint = o.table.Lookup(r.Method, x.target.Path)
-	if x.merchant, f = o.choose(r, x.caller, l); f != nil {
+	if x.merchant, f = o.choose(r, x.caller, l, wire.SchemeOf(x.target.Path)); f != nil {
 		return f
 	}
 	x.untouched, x.fieldsAlone, x.base = wantsUntouched(r.Header), wantsFieldsAlone(r.Header), callerBase(r)

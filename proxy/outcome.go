@@ -17,6 +17,7 @@ const (
 	outcomeIncomplete  outcome = "body_incomplete"
 	outcomeUnsigned    outcome = "unsigned"
 	outcomeHeaders     outcome = "bad_headers"
+	outcomeType        outcome = "signature_type"
 	outcomeStale       outcome = "stale"
 	outcomeSignature   outcome = "bad_signature"
 	outcomeProbe       outcome = "signtest_probe"
@@ -24,6 +25,7 @@ const (
 	outcomeKeys        outcome = "platform_keys_unavailable"
 	outcomeEnvelope    outcome = "bad_envelope"
 	outcomeDecrypt     outcome = "decrypt_failed"
+	outcomeCipher      outcome = "cipher_unsupported"
 	outcomeMerchant    outcome = "merchant_mismatch"
 	outcomeNoRoute     outcome = "no_route"
 	outcomeBusy        outcome = "busy"
@@ -54,6 +56,7 @@ var replies = map[outcome]struct {
 	outcomeIncomplete:  {http.StatusBadRequest, "body incomplete"},
 	outcomeUnsigned:    {http.StatusUnauthorized, sentenceSignature},
 	outcomeHeaders:     {http.StatusUnauthorized, sentenceSignature},
+	outcomeType:        {http.StatusUnauthorized, sentenceSignature},
 	outcomeStale:       {http.StatusUnauthorized, sentenceSignature},
 	outcomeSignature:   {http.StatusUnauthorized, sentenceSignature},
 	outcomeProbe:       {http.StatusUnauthorized, sentenceSignature},
@@ -61,6 +64,7 @@ var replies = map[outcome]struct {
 	outcomeKeys:        {http.StatusServiceUnavailable, sentenceLater},
 	outcomeEnvelope:    {http.StatusInternalServerError, sentenceLater},
 	outcomeDecrypt:     {http.StatusInternalServerError, sentenceLater},
+	outcomeCipher:      {http.StatusInternalServerError, sentenceLater},
 	outcomeMerchant:    {http.StatusInternalServerError, sentenceLater},
 	outcomeNoRoute:     {http.StatusServiceUnavailable, sentenceLater},
 	outcomeBusy:        {http.StatusServiceUnavailable, sentenceLater},
@@ -74,7 +78,7 @@ var replies = map[outcome]struct {
 // probe is WeChat Pay's own, but anyone can write its prefix.
 func (o outcome) failedVerification() bool {
 	switch o {
-	case outcomeUnsigned, outcomeHeaders, outcomeStale, outcomeSignature, outcomeProbe, outcomeSerial, outcomeKeys:
+	case outcomeUnsigned, outcomeHeaders, outcomeType, outcomeStale, outcomeSignature, outcomeProbe, outcomeSerial, outcomeKeys:
 		return true
 	default:
 		return false

@@ -43,7 +43,7 @@ func (n *opened) payload(form BodyForm) (body []byte, contentType string, err er
 		return n.resource, plain, nil
 	case BodyCloudEvents:
 		fields := []field{
-			{"specversion", "1.0"}, {"id", e.ID}, {"source", "/wechatpay/merchants/" + n.merchant.MchID},
+			{"specversion", "1.0"}, {"id", e.ID}, {"source", n.merchant.source()},
 			{"type", "cn.wechatpay." + e.EventType}, {"datacontenttype", "application/json"},
 		}
 		if _, err := time.Parse(time.RFC3339, e.CreateTime); err == nil {
@@ -55,10 +55,18 @@ func (n *opened) payload(form BodyForm) (body []byte, contentType string, err er
 		body, err = object([]field{
 			{"id", e.ID}, {"create_time", e.CreateTime}, {"event_type", e.EventType}, {"resource_type", e.ResourceType},
 			{"original_type", e.Resource.OriginalType}, {"summary", e.Summary},
-			{"merchant", n.merchant.Name}, {"mchid", n.merchant.MchID},
+			{"merchant", n.merchant.Name}, {wire.IDName(n.merchant.scheme()), n.merchant.MchID},
 		}, "resource", n.resource)
 		return body, plain, err
 	}
+}
+
+// source names who a CloudEvent is from.
+func (m *Merchant) source() string {
+	if m.isBrand() {
+		return "/wechatpay/brands/" + m.MchID
+	}
+	return "/wechatpay/merchants/" + m.MchID
 }
 
 type field struct{ name, value string }

@@ -13,6 +13,7 @@
 package proxy
 
 import (
+	"cmp"
 	"crypto"
 	"crypto/rsa"
 
@@ -24,8 +25,9 @@ import (
 // Merchant is what the proxy needs of one merchant. Keys change while it runs,
 // so each is a func that returns the value of the moment and never waits.
 type Merchant struct {
-	Name  string // alias: stands in headers, metrics and logs
-	MchID string
+	Name   string // alias: stands in headers, metrics and logs
+	MchID  string // of a brand its brand_id
+	Scheme string // signer.SchemeMerchant or SchemeBrand; empty: SchemeMerchant
 
 	// Signer signs for the merchant; nil while no key is loaded.
 	Signer func() *signer.Signer
@@ -50,3 +52,11 @@ type Merchant struct {
 	// must not use up what verifying answers needs.
 	AnswerKeys, NotifyKeys verifier.Keys
 }
+
+// scheme is the credential scheme of the merchant's signatures, and of what
+// WeChat Pay signs for it.
+func (m *Merchant) scheme() string { return cmp.Or(m.Scheme, signer.SchemeMerchant) }
+
+// isBrand reports whether the merchant is a brand: it signs calls under /brand/
+// and no others, and its number is a brand_id.
+func (m *Merchant) isBrand() bool { return m.scheme() == signer.SchemeBrand }

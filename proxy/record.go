@@ -86,7 +86,7 @@ func (n *Notify) record(x *callback, got result) {
 	switch got.outcome {
 	case outcomeDelivered, outcomeDuplicate, outcomeProbe, outcomeNotFound:
 		n.log.Info("notify", attrs...)
-	case outcomeDecrypt, outcomeMerchant, outcomeEnvelope:
+	case outcomeDecrypt, outcomeCipher, outcomeMerchant, outcomeEnvelope:
 		n.log.Error("notify", attrs...) // genuine, and yet unusable: money waits
 	default:
 		n.log.Warn("notify", attrs...)

@@ -10,7 +10,7 @@ import (
 // wantsUntouched reports whether the caller verifies answers for itself, or
 // asks for their bytes as they came.
 func wantsUntouched(h http.Header) bool {
-	return strings.HasPrefix(h.Get("Authorization"), "WECHATPAY2-") || strings.EqualFold(h.Get(headerRewrite), "off")
+	return strings.HasPrefix(h.Get("Authorization"), "WECHATPAY") || strings.EqualFold(h.Get(headerRewrite), "off")
 }
 
 // rewrite changes the body of a verified answer for the app, one step after the

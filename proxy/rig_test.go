@@ -67,7 +67,7 @@ func (k *trust) refreshed() int {
 // newMerchant makes a merchant with one key and one set of trusted keys.
 func newMerchant(t testing.TB, name, mchid, serial string, key *rsa.PrivateKey, k *trust, apiv3 ...string) *proxy.Merchant {
 	t.Helper()
-	s, err := signer.New(signer.Credential{MchID: mchid, Serial: serial, Key: key}, nil)
+	s, err := signer.New(signer.Credential{ID: mchid, Serial: serial, Key: key}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -62,7 +62,7 @@ func (o *Outbound) decryptNotify(ctx context.Context, c *localCall) (any, *failu
 // verifyLocal spends the budget of notifies, not that of answers: what the app
 // hands on may come from anyone.
 func (o *Outbound) verifyLocal(ctx context.Context, c *localCall) (wire.Stamp, error) {
-	stamp, err := verifier.Stamp(c.header, o.now())
+	stamp, err := verifier.StampFor(c.merchant.scheme(), c.header, o.now())
 	if err != nil {
 		return stamp, err
 	}

@@ -30,7 +30,7 @@ func newSigner(t testing.TB) *signer.Signer {
 
 func newSignerFor(t testing.TB, file, mchID, serial string) *signer.Signer {
 	t.Helper()
-	s, err := signer.New(signer.Credential{MchID: mchID, Serial: serial, Key: vectors.PrivateKey(t, file)}, at1554208460)
+	s, err := signer.New(signer.Credential{ID: mchID, Serial: serial, Key: vectors.PrivateKey(t, file)}, at1554208460)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -65,7 +65,7 @@ func TestParsePrivateKeyOfSmallSize(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := signer.New(signer.Credential{MchID: mchID, Serial: serial, Key: key}, nil); err == nil {
+	if _, err := signer.New(signer.Credential{ID: mchID, Serial: serial, Key: key}, nil); err == nil {
 		t.Error("a key of 1024 bits was accepted")
 	}
 }

@@ -42,7 +42,7 @@ func TestSDKVerifiesOurs(t *testing.T) {
 			t.Error("the oracle accepts anything")
 		}
 		if got, want := header, fmt.Sprintf(sdkOrder(consts.HeaderAuthorizationFormat),
-			a.Scheme, a.MchID, a.Nonce, a.Signature, at1554208460().Unix(), a.Serial); got != want {
+			a.Scheme, a.ID, a.Nonce, a.Signature, at1554208460().Unix(), a.Serial); got != want {
 			t.Errorf("got %s, want %s", got, want)
 		}
 	}
@@ -76,7 +76,7 @@ func TestSDKCredentials(t *testing.T) {
 					t.Fatal(err)
 				}
 				a := parse(t, header)
-				if a.Scheme != wire.SchemeRSA || a.MchID != mchID || a.Serial != serial {
+				if a.Scheme != wire.SchemeRSA || a.ID != mchID || a.Serial != serial {
 					t.Errorf("got %+v", a)
 				}
 				message := wire.RequestMessage(r.method, r.target, a.Timestamp, a.Nonce, []byte(r.body))

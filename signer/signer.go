@@ -30,10 +30,18 @@ var ErrSigning = errors.New("signing failed")
 // minKeyBits is WeChat Pay's own size; smaller keys are never issued.
 const minKeyBits = 2048
 
+// The schemes of a Credential: what goes out is the same but for the scheme's
+// name and the field that names who signs.
+const (
+	SchemeMerchant = wire.SchemeRSA   // mchid="…"
+	SchemeBrand    = wire.SchemeBrand // brand_id="…"
+)
+
 // Credential is who signs.
 type Credential struct {
-	MchID  string        // the merchant, as in the mchid field
-	Serial string        // of the merchant's API certificate, hexadecimal
+	Scheme string        // SchemeMerchant or SchemeBrand; empty: SchemeMerchant
+	ID     string        // the merchant number (mchid), of a brand its brand_id
+	Serial string        // of the API certificate, hexadecimal
 	Key    crypto.Signer // RSA, 2048 bits or more; with a method SignContext, one that lives elsewhere
 }
 
@@ -50,8 +58,14 @@ var _ auth.Signer = (*Signer)(nil)
 
 // New checks the credential. The zero now means time.Now.
 func New(c Credential, now func() time.Time) (*Signer, error) {
-	if err := checkMchID(c.MchID); err != nil {
-		return nil, err
+	if c.Scheme == "" {
+		c.Scheme = SchemeMerchant
+	}
+	if !wire.KnownScheme(c.Scheme) {
+		return nil, fmt.Errorf("credential scheme %q is not one of this build's", c.Scheme)
+	}
+	if err := checkID(c.ID); err != nil {
+		return nil, fmt.Errorf("%s %w", wire.IDName(c.Scheme), err)
 	}
 	if c.Key == nil {
 		return nil, errors.New("merchant has no key")
@@ -73,8 +87,11 @@ func New(c Credential, now func() time.Time) (*Signer, error) {
 	return &Signer{credential: c, now: now, nonce: newNonce}, nil
 }
 
-// MchID is the merchant that the signer signs for.
-func (s *Signer) MchID() string { return s.credential.MchID }
+// ID is whom the signer signs for: a merchant's mchid or a brand's brand_id.
+func (s *Signer) ID() string { return s.credential.ID }
+
+// Scheme is the credential scheme of the signatures.
+func (s *Signer) Scheme() string { return s.credential.Scheme }
 
 // Serial is the serial number that goes out with each signature.
 func (s *Signer) Serial() string { return s.credential.Serial }
@@ -123,7 +140,7 @@ func (s *Signer) Sign(ctx context.Context, message string) (*auth.SignatureResul
 		return nil, err
 	}
 	return &auth.SignatureResult{
-		MchID: s.credential.MchID, CertificateSerialNo: s.credential.Serial, Signature: signature,
+		MchID: s.credential.ID, CertificateSerialNo: s.credential.Serial, Signature: signature,
 	}, nil
 }
 
@@ -132,7 +149,7 @@ func (*Signer) Algorithm() string { return "SHA256-RSA2048" }
 
 func (s *Signer) authorization(timestamp, nonce, signature string) wire.Authorization {
 	return wire.Authorization{
-		Scheme: wire.SchemeRSA, MchID: s.credential.MchID, Nonce: nonce,
+		Scheme: s.credential.Scheme, ID: s.credential.ID, Nonce: nonce,
 		Signature: signature, Timestamp: timestamp, Serial: s.credential.Serial,
 	}
 }
@@ -154,7 +171,7 @@ func (s *Signer) sign(ctx context.Context, message []byte) (string, error) {
 		signature, err = s.credential.Key.Sign(rand.Reader, digest[:], crypto.SHA256)
 	}
 	if err != nil {
-		return "", fmt.Errorf("%w for merchant %s: %w", ErrSigning, s.credential.MchID, err)
+		return "", fmt.Errorf("%w for merchant %s: %w", ErrSigning, s.credential.ID, err)
 	}
 	return base64.StdEncoding.EncodeToString(signature), nil
 }
@@ -162,14 +179,14 @@ func (s *Signer) sign(ctx context.Context, message []byte) (string, error) {
 // newNonce has 26 characters of A-Z2-7 with at least 128 random bits.
 func newNonce() string { return rand.Text() }
 
-// checkMchID keeps the header's quotes closed and its fields apart.
-func checkMchID(s string) error {
+// checkID keeps the header's quotes closed and its fields apart.
+func checkID(s string) error {
 	if s == "" || len(s) > 32 {
-		return errors.New("merchant ID must have 1 to 32 digits")
+		return errors.New("must have 1 to 32 digits")
 	}
 	for i := range len(s) {
 		if s[i] < '0' || s[i] > '9' {
-			return errors.New("merchant ID must have digits only")
+			return errors.New("must have digits only")
 		}
 	}
 	return nil

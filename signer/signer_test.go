@@ -33,7 +33,7 @@ func TestAuthorization(t *testing.T) {
 			}
 			a := parse(t, header)
 			want := wire.Authorization{
-				Scheme: "WECHATPAY2-SHA256-RSA2048", MchID: mchID, Serial: serial,
+				Scheme: "WECHATPAY2-SHA256-RSA2048", ID: mchID, Serial: serial,
 				Timestamp: "1554208460", Nonce: a.Nonce, Signature: a.Signature,
 			}
 			if a != want || len(a.Nonce) < 26 || len(a.Nonce) > 32 {
@@ -104,7 +104,7 @@ func TestAnswerAuthorization(t *testing.T) {
 		t.Fatal(err)
 	}
 	a := parse(t, header)
-	if a.MchID != mchID || a.Serial != serial || a.Timestamp != "1554208460" {
+	if a.ID != mchID || a.Serial != serial || a.Timestamp != "1554208460" {
 		t.Errorf("got %+v", a)
 	}
 	if !holds(t, s, a.Signature, []byte("1554208460\n"+a.Nonce+"\n"+body+"\n")) {
@@ -126,7 +126,7 @@ func (brokenKey) Sign(io.Reader, []byte, crypto.SignerOpts) ([]byte, error) {
 func TestKeyThatDoesNotSign(t *testing.T) {
 	t.Parallel()
 	s, err := signer.New(signer.Credential{
-		MchID: mchID, Serial: serial, Key: brokenKey{vectors.PrivateKey(t, keyFile).Public()},
+		ID: mchID, Serial: serial, Key: brokenKey{vectors.PrivateKey(t, keyFile).Public()},
 	}, nil)
 	if err != nil {
 		t.Fatal(err)
@@ -151,7 +151,7 @@ func TestNewRefuses(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	good := signer.Credential{MchID: mchID, Serial: serial, Key: vectors.PrivateKey(t, keyFile)}
+	good := signer.Credential{ID: mchID, Serial: serial, Key: vectors.PrivateKey(t, keyFile)}
 	if _, err := signer.New(good, time.Now); err != nil {
 		t.Fatal(err)
 	}
@@ -162,10 +162,10 @@ func TestNewRefuses(t *testing.T) {
 		"no key":                   {func(c *signer.Credential) { c.Key = nil }, "no key"},
 		"small key":                {func(c *signer.Credential) { c.Key = small }, "1024 bits"},
 		"EC key":                   {func(c *signer.Credential) { c.Key = curve }, "not RSA"},
-		"no merchant":              {func(c *signer.Credential) { c.MchID = "" }, "merchant ID"},
-		"merchant closes quotes":   {func(c *signer.Credential) { c.MchID = `1",mchid="2` }, "merchant ID"},
-		"merchant with line feed":  {func(c *signer.Credential) { c.MchID = "1900007291\n" }, "merchant ID"},
-		"merchant too long":        {func(c *signer.Credential) { c.MchID = strings.Repeat("1", 33) }, "merchant ID"},
+		"no merchant":              {func(c *signer.Credential) { c.ID = "" }, "mchid"},
+		"merchant closes quotes":   {func(c *signer.Credential) { c.ID = `1",mchid="2` }, "mchid"},
+		"merchant with line feed":  {func(c *signer.Credential) { c.ID = "1900007291\n" }, "mchid"},
+		"merchant too long":        {func(c *signer.Credential) { c.ID = strings.Repeat("1", 33) }, "mchid"},
 		"no serial":                {func(c *signer.Credential) { c.Serial = "" }, "serial"},
 		"serial with colons":       {func(c *signer.Credential) { c.Serial = "40:8B" }, "serial"},
 		"serial closes quotes":     {func(c *signer.Credential) { c.Serial = `4",mchid="2` }, "serial"},
@@ -195,7 +195,29 @@ func TestSerialGoesOutInUpperCase(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got := parse(t, header).Serial; got != serial || s.Serial() != serial || s.MchID() != mchID {
-		t.Errorf("got %s, %s of %s", got, s.Serial(), s.MchID())
+	if got := parse(t, header).Serial; got != serial || s.Serial() != serial || s.ID() != mchID {
+		t.Errorf("got %s, %s of %s", got, s.Serial(), s.ID())
+	}
+}
+
+// A brand's signature covers the same message; the scheme and the name of its
+// number differ. The answer of a notify is signed likewise.
+func TestBrand(t *testing.T) {
+	t.Parallel()
+	key := vectors.PrivateKey(t, keyFile)
+	s, err := signer.New(signer.Credential{Scheme: signer.SchemeBrand, ID: "123456789", Serial: serial, Key: key}, at1554208460)
+	if err != nil {
+		t.Fatal(err)
+	}
+	header, err := s.Authorization("POST", "/brand/x", []byte("{}"))
+	if err != nil || !strings.HasPrefix(header, `WECHATPAY-BRAND-SHA256-RSA2048 brand_id="123456789",nonce_str="`) {
+		t.Fatalf("got %s, %v", header, err)
+	}
+	a := parse(t, header)
+	if !holds(t, s, a.Signature, []byte("POST\n/brand/x\n1554208460\n"+a.Nonce+"\n{}\n")) {
+		t.Error("the signature does not hold")
+	}
+	if _, err := signer.New(signer.Credential{Scheme: "WECHATPAY2-SM2-WITH-SM3", ID: "1", Serial: serial, Key: key}, nil); err == nil {
+		t.Error("took a scheme that it cannot sign for")
 	}
 }

@@ -75,7 +75,7 @@ func TestTransportDoesNotChangeTheRequest(t *testing.T) {
 	if sent == r || sent.Header.Get("Accept") != "application/json" || len(sent.Header.Values("Authorization")) != 1 {
 		t.Errorf("sent %v", sent.Header)
 	}
-	if parse(t, sent.Header.Get("Authorization")).MchID != mchID {
+	if parse(t, sent.Header.Get("Authorization")).ID != mchID {
 		t.Error("the caller's Authorization went out")
 	}
 	if got := b.closed.Load(); got != 1 {
@@ -86,7 +86,7 @@ func TestTransportDoesNotChangeTheRequest(t *testing.T) {
 func TestTransportClosesTheBodyOnErrors(t *testing.T) {
 	t.Parallel()
 	broken, err := signer.New(signer.Credential{
-		MchID: mchID, Serial: serial, Key: brokenKey{vectors.PrivateKey(t, keyFile).Public()},
+		ID: mchID, Serial: serial, Key: brokenKey{vectors.PrivateKey(t, keyFile).Public()},
 	}, nil)
 	if err != nil {
 		t.Fatal(err)
@@ -195,7 +195,7 @@ func TestTransportConcurrently(t *testing.T) {
 		if err != nil {
 			return nil, err
 		}
-		if a.MchID != s.MchID() || !holds(t, s, a.Signature, wire.RequestMessage(r.Method, r.URL.RequestURI(), a.Timestamp, a.Nonce, text)) {
+		if a.ID != s.ID() || !holds(t, s, a.Signature, wire.RequestMessage(r.Method, r.URL.RequestURI(), a.Timestamp, a.Nonce, text)) {
 			return nil, fmt.Errorf("request %s has a signature of another", text)
 		}
 		return noContent(r)
@@ -234,7 +234,7 @@ func (k remoteKey) SignContext(ctx context.Context, rand io.Reader, digest []byt
 func TestRemoteKeyGetsTheContextOfTheRequest(t *testing.T) {
 	t.Parallel()
 	key := remoteKey{vectors.PrivateKey(t, keyFile), context.Context.Err}
-	s, err := signer.New(signer.Credential{MchID: mchID, Serial: serial, Key: key}, at1554208460)
+	s, err := signer.New(signer.Credential{ID: mchID, Serial: serial, Key: key}, at1554208460)
 	if err != nil {
 		t.Fatal(err)
 	}

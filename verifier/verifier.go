@@ -24,6 +24,9 @@ var (
 	ErrUnsigned = wire.ErrUnsigned
 	// ErrHeaders: signature headers incomplete, doubled or malformed.
 	ErrHeaders = wire.ErrHeaders
+	// ErrSignatureType: signed in a way that this build does not verify, as with
+	// SM2. It is an ErrHeaders, too.
+	ErrSignatureType = wire.ErrSignatureType
 	// ErrStale: the timestamp is 300 seconds or more away from the clock.
 	ErrStale = errors.New("timestamp out of the window")
 	// ErrProbe: WeChat Pay's deliberately wrong signature. A refusal like any
@@ -47,12 +50,22 @@ type Keys interface {
 	Lookup(ctx context.Context, serial string) (*rsa.PublicKey, error)
 }
 
-// Stamp reads the signature headers and checks the time, without the body and
-// without a key: what fails here costs nothing more.
+// Stamp reads the signature headers of what is signed for ordinary merchants
+// and checks the time, without the body and without a key: what fails here costs
+// nothing more.
 func Stamp(h http.Header, now time.Time) (wire.Stamp, error) {
+	return StampFor(wire.SchemeRSA, h, now)
+}
+
+// StampFor is Stamp for the signers of another credential scheme, or of any
+// when it is empty: then it remains to be asked whom the stamp fits.
+func StampFor(scheme string, h http.Header, now time.Time) (wire.Stamp, error) {
 	stamp, err := wire.ParseStamp(h)
 	if err != nil {
 		return wire.Stamp{}, err
+	}
+	if scheme != "" && !stamp.Fits(scheme) {
+		return wire.Stamp{}, fmt.Errorf("%w: signed as %s, not as %s", ErrHeaders, stamp.Type, scheme)
 	}
 	if !stamp.Fresh(now.Unix()) {
 		return stamp, fmt.Errorf("%w: it differs from this machine's clock by %d seconds; check that the clock is right",

@@ -49,7 +49,7 @@ func (s *sidecar) newAccount(ctx context.Context, c config.Merchant, limit *rate
 		return nil, err
 	}
 	o := certcache.Options{
-		Name: c.Name, Certificates: c.Platform.Certificates == "auto", Pinned: a.pinned,
+		Name: c.Name, Certificates: c.Downloads(), Pinned: a.pinned,
 		Fetch: a.fetch(s.upstream), APIv3Keys: a.apiv3Keys, Log: s.log, Changed: a.changed, NotifyLimit: limit,
 	}
 	if s.cfg.StateDir != "" {
@@ -89,8 +89,12 @@ func (a *account) stale() bool {
 }
 
 func merchantSpec(c config.Merchant) merchant.Spec {
+	scheme := signer.SchemeMerchant
+	if c.IsBrand() {
+		scheme = signer.SchemeBrand
+	}
 	return merchant.Spec{
-		Name: c.Name, MchID: c.MchID, Certificate: c.Certificate, SerialNo: c.SerialNo,
+		Name: c.Name, MchID: c.ID(), Scheme: scheme, Certificate: c.Certificate, SerialNo: c.SerialNo,
 		PrivateKey: c.PrivateKey, APIv3Key: c.APIv3Key, APIv3KeyPrevious: c.APIv3KeyPrevious, APIv2Key: c.APIv2Key,
 		PublicKey: c.Platform.PublicKey, PublicKeyID: c.Platform.PublicKeyID,
 	}
@@ -149,7 +153,7 @@ func (a *account) fetch(up *proxy.Upstream) func(context.Context) (*http.Respons
 // proxied is the account as the two faces see it.
 func (a *account) proxied() *proxy.Merchant {
 	return &proxy.Merchant{
-		Name: a.Name(), MchID: a.Current().MchID,
+		Name: a.Name(), MchID: a.Current().MchID, Scheme: a.Current().Signer.Scheme(),
 		Signer: a.signer, APIv3Keys: a.apiv3Keys, APIv2Key: a.apiv2Key, Decrypter: a.decrypter,
 		Preferred: a.cache.Preferred, Serials: a.cache.Serials, Find: a.cache.Find,
 		AnswerKeys: a.cache.For(certcache.Outbound), NotifyKeys: a.cache.For(certcache.Notify),

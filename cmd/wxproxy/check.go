@@ -109,7 +109,7 @@ func (f *checkFlags) prepare(ctx context.Context, cfg *config.Config, path strin
 		in.Warnings = append(in.Warnings, checkedFault(w))
 	}
 	for _, m := range cfg.Merchants {
-		in.Merchants = append(in.Merchants, check.Merchant{Spec: merchantSpec(m), Certificates: m.Platform.Certificates == "auto"})
+		in.Merchants = append(in.Merchants, check.Merchant{Spec: merchantSpec(m), Certificates: m.Downloads()})
 	}
 	for _, r := range cfg.Notify.Routes {
 		in.Routes = append(in.Routes, check.Route{Path: r.Path, Merchants: cfg.MerchantsOf(r)})

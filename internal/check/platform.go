@@ -12,6 +12,7 @@ import (
 	"github.com/wxproxy/wxproxy/certcache"
 	"github.com/wxproxy/wxproxy/internal/merchant"
 	"github.com/wxproxy/wxproxy/internal/secret"
+	"github.com/wxproxy/wxproxy/signer"
 	"github.com/wxproxy/wxproxy/verifier"
 )
 
@@ -25,6 +26,10 @@ func (c *checker) platform(ctx context.Context, m Merchant, l *list) {
 		if m.Certificates {
 			l.ok(m.Name+" certificates", "downloaded when wxproxy starts; wxproxy check --online tries it now")
 		}
+		return
+	}
+	if m.Scheme == signer.SchemeBrand {
+		l.ok(m.Name+" online", "not called: WeChat Pay has no call that tries a brand's keys without effect")
 		return
 	}
 	o, err := c.newOnline(ctx, m)

@@ -167,6 +167,12 @@ func TestReferenceFaults(t *testing.T) {
 	})
 }
 
+// brand is a config with one brand and more of it; edits are pairs of texts.
+func brand(more string, edits ...string) string {
+	text := strings.Replace(with("mchid: \"1900000001\"", "brand_id: \"123\""), "notify:\n", "    "+more+"\nnotify:\n", 1)
+	return strings.NewReplacer(edits...).Replace(text)
+}
+
 func TestMerchantFaults(t *testing.T) {
 	t.Parallel()
 	serial := func(s string) string { return with("3775b6a45acd588826d15e583a95f5dd00000000", s) }
@@ -192,8 +198,12 @@ func TestMerchantFaults(t *testing.T) {
 		{"id without public key", platform("public_key_id: PUB_KEY_ID_01"), "7 merchants[0].platform.public_key: is missing"},
 		{"public key id", platform("public_key: file:other.pem\npublic_key_id: 0119"), "9 merchants[0].platform.public_key_id: is not the ID"},
 		{"nothing to verify with", platform("certificates: off"), "8 merchants[0].platform.certificates: is off"},
+		{"brand without public key", brand(""), "2 merchants[0].platform.public_key: is missing: what is for a brand"},
+		{"brand with letters", brand("platform: {public_key: \"file:other.pem\", public_key_id: PUB_KEY_ID_01}", "\"123\"", "cafe"), "3 merchants[0].brand_id: is not the number of a brand"},
+		{"brand with mchid", brand("platform: {public_key: \"file:other.pem\", public_key_id: PUB_KEY_ID_01}\n    mchid: \"1900000001\""), "3 merchants[0].brand_id: stands beside mchid"},
+		{"brand with apiv2 key", brand("platform: {public_key: \"file:other.pem\", public_key_id: PUB_KEY_ID_01}\n    apiv2_key: file:other.pem"), "8 merchants[0].apiv2_key: is not for brands"},
 		{"same name", strings.Replace(two("name: second", "name: shop"), "      to", "      merchant: shop\n      to", 1), "7 merchants[1].name: is the same as merchants[0].name"},
-		{"alias is another's mchid", strings.Replace(strings.Replace(two("1900000002", "1900000002"), "- name: second", "- name: \"1900000001\"", 1), "      to", "      merchant: shop\n      to", 1), "7 merchants[1].name: is the mchid of another merchant, see merchants[0].mchid"},
+		{"alias is another's mchid", strings.Replace(strings.Replace(two("1900000002", "1900000002"), "- name: second", "- name: \"1900000001\"", 1), "      to", "      merchant: shop\n      to", 1), "7 merchants[1].name: is the number of another merchant, see merchants[0].mchid"},
 		{"same mchid", strings.Replace(two("1900000002", "1900000001"), "      to", "      merchant: shop\n      to", 1), "8 merchants[1].mchid: is the same as merchants[0].mchid"},
 	})
 }

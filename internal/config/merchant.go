@@ -1,11 +1,15 @@
 package config
 
-import "github.com/wxproxy/wxproxy/internal/secret"
+import (
+	"cmp"
+
+	"github.com/wxproxy/wxproxy/internal/secret"
+)
 
 // Ref is a reference to a secret or a key file: file:PATH or env:NAME.
 type Ref = secret.Ref
 
-// Merchant is one merchant account (商户号) and where its keys are.
+// Merchant is one merchant account (商户号), or one brand (品牌), and where its keys are.
 type Merchant struct {
 	// Alias of the merchant, in headers, metrics and logs. Lower-case letters, digits, - and
 	// _, at most 32. Required, unique.
@@ -13,6 +17,10 @@ type Merchant struct {
 	// Merchant number (商户号), 8 to 10 digits. Required unless certificate is given, which
 	// contains it.
 	MchID string `yaml:"mchid"`
+	// Instead of mchid: the number of a brand (品牌ID). The entry then signs calls under /brand/,
+	// and nothing else, with the brand's own API certificate (品牌商户API证书), private_key and
+	// apiv3_key; platform.public_key is required. Default: none.
+	BrandID string `yaml:"brand_id"`
 	// Reference to the merchant API certificate (商户API证书, apiclient_cert.pem). The serial
 	// number and mchid are read from it. Required unless serial_no is given.
 	Certificate Ref `yaml:"certificate" kind:"public"`
@@ -48,3 +56,13 @@ type Platform struct {
 }
 
 func (m *Merchant) setDefaults() { m.Platform.Certificates = "auto" }
+
+// ID is the number that signatures name: mchid, or brand_id.
+func (m *Merchant) ID() string { return cmp.Or(m.MchID, m.BrandID) }
+
+// IsBrand reports whether the entry is a brand.
+func (m *Merchant) IsBrand() bool { return m.BrandID != "" }
+
+// Downloads reports whether platform certificates are downloaded: brands have
+// none.
+func (m *Merchant) Downloads() bool { return m.Platform.Certificates == "auto" && !m.IsBrand() }

@@ -9,6 +9,7 @@ import (
 var (
 	aliasName   = regexp.MustCompile(`^[a-z0-9][a-z0-9_-]{0,31}$`)
 	mchID       = regexp.MustCompile(`^[0-9]{8,10}$`)
+	brandID     = regexp.MustCompile(`^[0-9]{1,20}$`)
 	serialNo    = regexp.MustCompile(`^[0-9A-Fa-f]{1,40}$`)
 	digits      = regexp.MustCompile(`^[0-9]+$`)
 	publicKeyID = regexp.MustCompile(`^PUB_KEY_ID_[0-9A-Za-z]{1,53}$`)
@@ -28,11 +29,11 @@ func (k *checker) merchants() {
 		key := fmt.Sprintf("merchants[%d]", i)
 		k.merchant(key, m)
 		k.unique(aliases, join(key, "name"), m.Name, "give each merchant its own name")
-		k.unique(ids, join(key, "mchid"), m.MchID, "keep one entry for each mchid")
+		k.unique(ids, join(key, idKey(m)), m.ID(), "keep one entry for each number")
 	}
 	for i, m := range k.c.Merchants {
-		if first, ok := ids[m.Name]; ok && m.Name != m.MchID {
-			k.fault(fmt.Sprintf("merchants[%d].name", i), "is the mchid of another merchant, see "+first, "use another name: callers may ask for either by it")
+		if first, ok := ids[m.Name]; ok && m.Name != m.ID() {
+			k.fault(fmt.Sprintf("merchants[%d].name", i), "is the number of another merchant, see "+first, "use another name: callers may ask for either by it")
 		}
 	}
 }
@@ -55,7 +56,9 @@ func (k *checker) merchant(key string, m Merchant) {
 	} else if m.Name == allMerchants {
 		k.fault(join(key, "name"), "is reserved for every merchant", "use another name")
 	}
-	if (m.MchID != "" || m.Certificate.IsZero()) && !mchID.MatchString(m.MchID) {
+	if m.IsBrand() {
+		k.brand(key, m)
+	} else if (m.MchID != "" || m.Certificate.IsZero()) && !mchID.MatchString(m.MchID) {
 		k.fault(join(key, "mchid"), missingOr(m.MchID, "is not a merchant number"),
 			"write the 8 to 10 digits from the merchant console (商户号), or give certificate, which contains them")
 	}
@@ -69,7 +72,31 @@ func (k *checker) merchant(key string, m Merchant) {
 	if !m.APIv3Key.IsZero() && m.APIv3Key == m.APIv3KeyPrevious {
 		k.fault(join(key, "apiv3_key_previous"), "is the same reference as apiv3_key", "point it to the key that was valid before, or remove it")
 	}
-	k.platform(join(key, "platform"), m.Platform)
+	k.platform(join(key, "platform"), m)
+}
+
+func idKey(m Merchant) string {
+	if m.IsBrand() {
+		return "brand_id"
+	}
+	return "mchid"
+}
+
+// brand checks what a brand has and what it has not.
+func (k *checker) brand(key string, m Merchant) {
+	if !brandID.MatchString(m.BrandID) {
+		k.fault(join(key, "brand_id"), "is not the number of a brand", "write the digits of the brand ID (品牌ID) from the brand's console")
+	}
+	if m.MchID != "" {
+		k.fault(join(key, "brand_id"), "stands beside mchid", "give the brand an entry of its own: it has keys of its own")
+	}
+	if !m.APIv2Key.IsZero() {
+		k.fault(join(key, "apiv2_key"), "is not for brands", "move it to the entry of the merchant")
+	}
+	if m.Platform.PublicKey.IsZero() && m.Platform.PublicKeyID == "" {
+		k.fault(join(key, "platform.public_key"), "is missing: what is for a brand is signed with WeChat Pay's public key alone",
+			"download pub_key.pem (微信支付公钥) from the brand's console, write file:PATH, and give public_key_id")
+	}
 }
 
 // serial names the mistakes that users of other clients have made most.
@@ -92,8 +119,8 @@ func (k *checker) serial(key string, m Merchant) {
 	}
 }
 
-func (k *checker) platform(key string, p Platform) {
-	id := join(key, "public_key_id")
+func (k *checker) platform(key string, m Merchant) {
+	p, id := m.Platform, join(key, "public_key_id")
 	switch {
 	case p.PublicKeyID == "" && !p.PublicKey.IsZero():
 		k.fault(id, "is missing beside public_key", "copy the ID (PUB_KEY_ID_…, 微信支付公钥ID) from the merchant console, where pub_key.pem came from")
@@ -103,7 +130,7 @@ func (k *checker) platform(key string, p Platform) {
 	if p.PublicKeyID != "" && p.PublicKey.IsZero() {
 		k.fault(join(key, "public_key"), "is missing beside public_key_id", "download pub_key.pem (微信支付公钥) from the merchant console and write file:PATH")
 	}
-	if p.Certificates == "off" && p.PublicKey.IsZero() {
+	if p.Certificates == "off" && p.PublicKey.IsZero() && !m.IsBrand() {
 		k.fault(join(key, "certificates"), "is off and there is no public_key: nothing could be verified", "give public_key and public_key_id, or write certificates: auto")
 	}
 }

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/wxproxy/wxproxy/internal/wire"
+	"github.com/wxproxy/wxproxy/signer"
 	"github.com/wxproxy/wxproxy/verifier"
 )
 
@@ -146,6 +147,10 @@ func (i *inspection) pair() {
 func (i *inspection) merchantID() {
 	const name = "mchid"
 	i.m.MchID = i.spec.MchID
+	if i.spec.Scheme == signer.SchemeBrand { // whom its certificate names is not known
+		i.ok("brand_id", "%s", clip(i.spec.MchID))
+		return
+	}
 	var named string
 	if i.cert != nil && mchidPattern.MatchString(i.cert.Subject.CommonName) {
 		named = i.cert.Subject.CommonName

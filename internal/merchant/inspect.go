@@ -131,7 +131,7 @@ func (i *inspection) sign() {
 	if i.key == nil || serial == "" || i.m.MchID == "" {
 		return
 	}
-	s, err := signer.New(signer.Credential{MchID: i.m.MchID, Serial: serial, Key: i.key}, i.clock)
+	s, err := signer.New(signer.Credential{Scheme: i.spec.Scheme, ID: i.m.MchID, Serial: serial, Key: i.key}, i.clock)
 	if err != nil {
 		i.fail("signer", "correct the above", "%v", err)
 		return

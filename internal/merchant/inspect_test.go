@@ -14,6 +14,7 @@ import (
 
 	"github.com/wxproxy/wxproxy/internal/merchant"
 	"github.com/wxproxy/wxproxy/internal/secret"
+	"github.com/wxproxy/wxproxy/signer"
 )
 
 func TestMaterial(t *testing.T) {
@@ -61,7 +62,7 @@ func TestMaterial(t *testing.T) {
 				t.Fatal(err)
 			}
 			got := m.Current()
-			if got.MchID != mchid || got.Signer.MchID() != mchid || got.Signer.Serial() != serial0 ||
+			if got.MchID != mchid || got.Signer.ID() != mchid || got.Signer.Serial() != serial0 ||
 				!key(t, 0).PublicKey.Equal(got.Signer.Public()) || len(got.Warnings) != 0 {
 				t.Errorf("got %+v", got)
 			}
@@ -232,5 +233,20 @@ func TestWarned(t *testing.T) {
 				t.Errorf("got %d APIv3 keys", n)
 			}
 		})
+	}
+}
+
+// A brand's number is the one that is given, whatever its certificate names, and
+// it signs with the scheme of brands.
+func TestBrand(t *testing.T) {
+	t.Parallel()
+	spec, v := full(t)
+	spec.MchID, spec.Scheme = "123456789", signer.SchemeBrand
+	m := load(t, spec, v)
+	if err := m.Reload(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if got := m.Current(); got.MchID != "123456789" || got.Signer.ID() != "123456789" || got.Signer.Scheme() != signer.SchemeBrand {
+		t.Errorf("got %s with %s", got.Signer.ID(), got.Signer.Scheme())
 	}
 }

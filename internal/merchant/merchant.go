@@ -26,7 +26,8 @@ import (
 // Spec says who the merchant is and where its key material is.
 type Spec struct {
 	Name             string     // alias
-	MchID            string     // empty: taken from the certificate
+	MchID            string     // empty: taken from the certificate; of a brand its brand_id
+	Scheme           string     // signer.SchemeMerchant or SchemeBrand; empty: SchemeMerchant
 	Certificate      secret.Ref // optional with SerialNo
 	SerialNo         string     // optional with Certificate
 	PrivateKey       secret.Ref
@@ -48,7 +49,7 @@ type reader interface {
 
 // Material is a complete, checked set. It is immutable.
 type Material struct {
-	MchID     string
+	MchID     string // of a brand its brand_id
 	Signer    *signer.Signer
 	APIv3Keys []secret.Value // the current one first, then the previous
 	APIv2Key  secret.Value   // zero when there is none

@@ -25,14 +25,14 @@ func (s *Sim) authorize(c *call) *apiError {
 	if err != nil {
 		return signError("authorization", messageFormat, "Authorization does not have APIv3's form")
 	}
-	c.entry.MchID, c.entry.Serial = cut(a.MchID, 64), cut(a.Serial, 64)
+	c.entry.MchID, c.entry.Serial = cut(a.ID, 64), cut(a.Serial, 64)
 	if a.Scheme != wire.SchemeRSA {
 		return signError("authorization", messageScheme, "the scheme is not "+wire.SchemeRSA)
 	}
 	if err := s.checkClock(a.Timestamp); err != nil {
 		return err
 	}
-	m := s.merchant(a.MchID)
+	m := s.merchant(a.ID)
 	if m == nil {
 		return signError("mchid", messageMerchant, "the mchid is not one of the simulator's merchants")
 	}

@@ -38,7 +38,7 @@ func (s *Sim) judgeReply(m *Merchant, event endpoint.Event, h http.Header, body 
 	switch {
 	case err != nil || a.Scheme != wire.SchemeRSA:
 		return "the answer's Authorization does not have APIv3's form"
-	case a.MchID != m.MchID || a.Serial != m.serial():
+	case a.ID != m.MchID || a.Serial != m.serial():
 		return "the answer is signed by another merchant or certificate"
 	}
 	if err := s.checkClock(a.Timestamp); err != nil {

@@ -15,18 +15,18 @@ const maxAuthorization = 4096
 
 // Authorization is the credential of one request.
 type Authorization struct {
-	Scheme    string // SchemeRSA
-	MchID     string
+	Scheme    string // SchemeRSA or SchemeBrand
+	ID        string // of who signs: mchid or brand_id, as IDName says
 	Nonce     string
 	Signature string // standard base64
 	Timestamp string // Unix seconds
-	Serial    string // of the merchant's certificate
+	Serial    string // of the signer's API certificate
 }
 
 // String writes the header value: one space after the scheme, fields quoted
 // and separated by commas.
 func (a Authorization) String() string {
-	return a.Scheme + ` mchid="` + a.MchID + `",nonce_str="` + a.Nonce + `",signature="` + a.Signature +
+	return a.Scheme + ` ` + IDName(a.Scheme) + `="` + a.ID + `",nonce_str="` + a.Nonce + `",signature="` + a.Signature +
 		`",timestamp="` + a.Timestamp + `",serial_no="` + a.Serial + `"`
 }
 
@@ -43,7 +43,7 @@ func ParseAuthorization(s string) (Authorization, error) {
 	}
 	a := Authorization{Scheme: scheme}
 	fields := map[string]*string{
-		"mchid": &a.MchID, "nonce_str": &a.Nonce, "signature": &a.Signature,
+		IDName(scheme): &a.ID, "nonce_str": &a.Nonce, "signature": &a.Signature,
 		"timestamp": &a.Timestamp, "serial_no": &a.Serial,
 	}
 	for part := range strings.SplitSeq(rest, ",") {

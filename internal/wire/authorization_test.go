@@ -13,7 +13,7 @@ const goodAuthorization = `WECHATPAY2-SHA256-RSA2048 mchid="1900007291",nonce_st
 func TestParseAuthorization(t *testing.T) {
 	t.Parallel()
 	want := wire.Authorization{
-		Scheme: wire.SchemeRSA, MchID: "1900007291", Nonce: "593BEC0C",
+		Scheme: wire.SchemeRSA, ID: "1900007291", Nonce: "593BEC0C",
 		Signature: "jnks4dlr+/==", Timestamp: "1554208460", Serial: "408B07E7",
 	}
 	for name, s := range map[string]string{
@@ -81,5 +81,37 @@ func TestParseAuthorizationRefuses(t *testing.T) {
 				t.Errorf("the error repeats the header: %v", err)
 			}
 		})
+	}
+}
+
+// Brands sign with a scheme of their own, which names them otherwise. The header
+// is the one of WeChat Pay's documents, doc/brand/4015597833.
+func TestAuthorizationOfBrands(t *testing.T) {
+	t.Parallel()
+	const header = `WECHATPAY-BRAND-SHA256-RSA2048 brand_id="123456789",nonce_str="593BEC0C930BF1AFEB40B4A08C8FB242",signature="gZGk==",timestamp="1554208460",serial_no="1DDE55AD98ED71D6EDD4A4A16996DE7B47773A8C"`
+	got, err := wire.ParseAuthorization(header)
+	if err != nil || got.Scheme != wire.SchemeBrand || got.ID != "123456789" || got.String() != header {
+		t.Errorf("got %+v, %v", got, err)
+	}
+	for _, mixed := range []string{
+		strings.Replace(header, "brand_id", "mchid", 1),
+		strings.Replace(header, wire.SchemeBrand, wire.SchemeRSA, 1),
+	} {
+		if _, err := wire.ParseAuthorization(mixed); !errors.Is(err, wire.ErrAuthorization) {
+			t.Errorf("%s: %v", mixed, err)
+		}
+	}
+}
+
+// The path alone decides which scheme a call wants.
+func TestSchemeOf(t *testing.T) {
+	t.Parallel()
+	for path, want := range map[string]string{
+		"/v3/certificates": wire.SchemeRSA, "/hk/v3/certificates": wire.SchemeRSA, "/brand/x": wire.SchemeBrand,
+		"/v3/brand/profitsharing/orders": wire.SchemeRSA, "/Brand/x": wire.SchemeRSA, "/brand": wire.SchemeRSA,
+	} {
+		if got := wire.SchemeOf(path); got != want {
+			t.Errorf("%s wants %s, got %s", path, want, got)
+		}
 	}
 }

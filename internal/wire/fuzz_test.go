@@ -71,7 +71,7 @@ func FuzzParseStamp(f *testing.F) {
 		if doubled&15 != 0 {
 			t.Fatal("accepted a doubled header")
 		}
-		want := wire.Stamp{Timestamp: timestamp, Unix: s.Unix, Nonce: nonce, Serial: serial, Signature: signature}
+		want := wire.Stamp{Timestamp: timestamp, Unix: s.Unix, Nonce: nonce, Serial: serial, Signature: signature, Type: s.Type}
 		if s != want || wire.FormatTimestamp(s.Unix) != timestamp {
 			t.Fatalf("got %+v, want %+v", s, want)
 		}

@@ -17,6 +17,9 @@ const APIv3KeyLen = 32
 var (
 	// ErrResource: an encrypted resource is malformed.
 	ErrResource = errors.New("bad encrypted resource")
+	// ErrAlgorithm: a resource is encrypted with a cipher that this build does
+	// not have, as AEAD_SM4_GCM. It is an ErrResource, too.
+	ErrAlgorithm = errors.New("cipher not supported")
 	// ErrDecrypt: a resource does not open with the key: wrong key or changed
 	// bytes, which cannot be told apart.
 	ErrDecrypt = errors.New("decryption failed")
@@ -46,7 +49,7 @@ type Sealed struct{ nonce, associated, text []byte }
 // Sealed decodes the resource.
 func (r Resource) Sealed() (Sealed, error) {
 	if r.Algorithm != AlgorithmAESGCM {
-		return Sealed{}, fmt.Errorf("%w: algorithm is not %s", ErrResource, AlgorithmAESGCM)
+		return Sealed{}, fmt.Errorf("%w: %w: %.64q (this build opens %s)", ErrResource, ErrAlgorithm, r.Algorithm, AlgorithmAESGCM)
 	}
 	text, err := base64.StdEncoding.Strict().DecodeString(r.Ciphertext)
 	if err != nil {

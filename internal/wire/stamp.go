@@ -13,6 +13,9 @@ var (
 	ErrUnsigned = errors.New("no signature headers")
 	// ErrHeaders: a signature header is missing, doubled, empty or malformed.
 	ErrHeaders = errors.New("bad signature headers")
+	// ErrSignatureType: signed in a way that this build does not verify, as
+	// with SM2. It is an ErrHeaders, too, and says nothing about whose the bytes are.
+	ErrSignatureType = errors.New("signature type not supported")
 )
 
 const (
@@ -27,7 +30,12 @@ type Stamp struct {
 	Nonce     string
 	Serial    string // of the signing key, checked for syntax only
 	Signature string // as it came; base64 unless it is a probe
+	Type      string // the scheme that Wechatpay-Signature-Type names; empty: the header is not there
 }
+
+// Fits reports whether the stamp is one for a signer of the scheme. Older
+// answers do not say; the key decides in any case.
+func (s Stamp) Fits(scheme string) bool { return s.Type == "" || s.Type == scheme }
 
 // Probe reports whether the signature is one of WeChat Pay's deliberate fakes.
 func (s Stamp) Probe() bool { return strings.HasPrefix(s.Signature, ProbePrefix) }
@@ -68,14 +76,26 @@ func ParseStamp(h http.Header) (Stamp, error) {
 		}
 		*f.to = v[0]
 	}
-	if t := h[HeaderSignatureType]; len(t) > 1 || (len(t) == 1 && t[0] != SchemeRSA) {
-		return Stamp{}, fmt.Errorf("%w: %s is not %s, the only kind supported", ErrHeaders, HeaderSignatureType, SchemeRSA)
-	}
 	var err error
+	if s.Type, err = signatureType(h[HeaderSignatureType]); err != nil {
+		return Stamp{}, err
+	}
 	if s.Unix, err = strconv.ParseInt(s.Timestamp, 10, 64); err != nil {
 		return Stamp{}, fmt.Errorf("%w: %s is not a number", ErrHeaders, HeaderTimestamp)
 	}
 	return s, nil
+}
+
+func signatureType(values []string) (string, error) {
+	switch {
+	case len(values) == 0:
+		return "", nil
+	case len(values) > 1 || !isVisible(values[0]):
+		return "", fmt.Errorf("%w: %s is empty, malformed or stands twice", ErrHeaders, HeaderSignatureType)
+	case !KnownScheme(values[0]):
+		return "", fmt.Errorf("%w: %w: %.64s (this build verifies %s and %s)", ErrHeaders, ErrSignatureType, values[0], SchemeRSA, SchemeBrand)
+	}
+	return values[0], nil
 }
 
 // Skew is how many seconds the stamp is ahead of now (Unix seconds).

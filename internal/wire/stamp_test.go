@@ -36,7 +36,7 @@ func TestParseStamp(t *testing.T) {
 	t.Parallel()
 	want := wire.Stamp{
 		Timestamp: "1554208460", Unix: 1554208460, Nonce: "593BEC0C930BF1AFEB40B4A08C8FB242",
-		Serial: stampSerial, Signature: stampSignature,
+		Serial: stampSerial, Signature: stampSignature, Type: wire.SchemeRSA,
 	}
 	got, err := wire.ParseStamp(stampHeaders(nil))
 	if err != nil || got != want {
@@ -44,6 +44,7 @@ func TestParseStamp(t *testing.T) {
 	}
 	for name, change := range map[string]func(http.Header){
 		"no signature type":    func(h http.Header) { h.Del("Wechatpay-Signature-Type") },
+		"type of brands":       set("Wechatpay-Signature-Type", "WECHATPAY-BRAND-SHA256-RSA2048"),
 		"public key ID":        set("Wechatpay-Serial", "PUB_KEY_ID_0119000000012024101500123456"),
 		"lower case serial":    set("Wechatpay-Serial", strings.ToLower(stampSerial)),
 		"longest nonce":        set("Wechatpay-Nonce", strings.Repeat("n", 128)),
@@ -80,7 +81,6 @@ func TestParseStampRefuses(t *testing.T) {
 		"key ID without number":      set("Wechatpay-Serial", "PUB_KEY_ID_"),
 		"key ID with a slash":        set("Wechatpay-Serial", "PUB_KEY_ID_../x"),
 		"type SM2":                   set("Wechatpay-Signature-Type", "WECHATPAY2-SM2-WITH-SM3"),
-		"type brand":                 set("Wechatpay-Signature-Type", "WECHATPAY-BRAND-SHA256-RSA2048"),
 		"type empty":                 set("Wechatpay-Signature-Type", ""),
 		"type doubled": func(h http.Header) {
 			h.Add("Wechatpay-Signature-Type", "WECHATPAY2-SHA256-RSA2048")
@@ -152,5 +152,30 @@ func TestStampProbe(t *testing.T) {
 		if got := (wire.Stamp{Signature: signature}).Probe(); got != want {
 			t.Errorf("%q: got %v, want %v", signature, got, want)
 		}
+	}
+}
+
+// A stamp fits those whose scheme it names; one that names none fits all. What
+// this build cannot verify has an error of its own.
+func TestStampType(t *testing.T) {
+	t.Parallel()
+	for kind, fits := range map[string][2]bool{
+		"":                               {true, true},
+		"WECHATPAY2-SHA256-RSA2048":      {true, false},
+		"WECHATPAY-BRAND-SHA256-RSA2048": {false, true},
+	} {
+		s, err := wire.ParseStamp(stampHeaders(func(h http.Header) {
+			h.Del("Wechatpay-Signature-Type")
+			if kind != "" {
+				h.Set("Wechatpay-Signature-Type", kind)
+			}
+		}))
+		if err != nil || s.Type != kind || s.Fits(wire.SchemeRSA) != fits[0] || s.Fits(wire.SchemeBrand) != fits[1] {
+			t.Errorf("%s: got %+v, %v", kind, s, err)
+		}
+	}
+	_, err := wire.ParseStamp(stampHeaders(set("Wechatpay-Signature-Type", "WECHATPAY2-SM2-WITH-SM3")))
+	if !errors.Is(err, wire.ErrSignatureType) || !strings.Contains(err.Error(), "WECHATPAY2-SM2-WITH-SM3") {
+		t.Errorf("got %v, want ErrSignatureType with the type", err)
 	}
 }

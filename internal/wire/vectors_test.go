@@ -61,7 +61,7 @@ func TestRequestMessageVectors(t *testing.T) {
 			header := `WECHATPAY2-SHA256-RSA2048 mchid="` + v.MchID + `",nonce_str="` + v.Nonce +
 				`",signature="` + v.Signature + `",timestamp="` + v.Timestamp + `",serial_no="` + v.Serial + `"`
 			want := wire.Authorization{
-				Scheme: "WECHATPAY2-SHA256-RSA2048", MchID: v.MchID, Nonce: v.Nonce,
+				Scheme: "WECHATPAY2-SHA256-RSA2048", ID: v.MchID, Nonce: v.Nonce,
 				Signature: v.Signature, Timestamp: v.Timestamp, Serial: v.Serial,
 			}
 			if got := want.String(); got != header {
@@ -96,8 +96,8 @@ func TestOpenRefusesSM4(t *testing.T) {
 	t.Parallel()
 	for _, v := range vectors.OfKind(t, "sm4-gcm-decrypt", 1) {
 		r := wire.Resource{Algorithm: "AEAD_SM4_GCM", Ciphertext: v.Ciphertext, AssociatedData: v.AAD, Nonce: v.Nonce}
-		if plain, err := r.Open([]byte(v.KeyText)); !errors.Is(err, wire.ErrResource) {
-			t.Errorf("got %q, %v, want ErrResource", plain, err)
+		if plain, err := r.Open([]byte(v.KeyText)); !errors.Is(err, wire.ErrResource) || !errors.Is(err, wire.ErrAlgorithm) {
+			t.Errorf("got %q, %v, want ErrAlgorithm", plain, err)
 		}
 	}
 }

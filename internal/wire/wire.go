@@ -19,9 +19,6 @@ const (
 	HeaderRequestID     = "Request-Id"
 )
 
-// SchemeRSA is the credential scheme of ordinary merchants.
-const SchemeRSA = "WECHATPAY2-SHA256-RSA2048"
-
 // ProbePrefix begins the signatures that WeChat Pay makes wrong on purpose, to
 // find merchants that do not verify. Its presence is never a reason to accept
 // anything; it only names the reason of the refusal.

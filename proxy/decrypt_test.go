@@ -74,9 +74,8 @@ func TestAnswersThatStay(t *testing.T) {
 		t.Fatal(err)
 	}
 	flipped := []byte(ours)
-	flipped[10] ^= 1
-	if flipped[10] == '=' || flipped[10] == '.' {
-		flipped[10] = 'A'
+	if flipped[10]++; !strings.ContainsRune("BCDEFGHIJKLMNOPQRSTUVWXYZbcdefghijklmnopqrstuvwxyz123456789", rune(flipped[10])) {
+		flipped[10] = 'A' // of base64 too, and none of these follows on it
 	}
 	for name, test := range map[string]struct {
 		target  string

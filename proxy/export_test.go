@@ -1,9 +1,11 @@
 package proxy
 
 import (
+	"context"
 	"crypto"
 	"io"
 	"net/http"
+	"time"
 
 	"github.com/wxproxy/wxproxy/internal/endpoint"
 	"github.com/wxproxy/wxproxy/internal/jsonedit"
@@ -74,4 +76,26 @@ func PassForm(r io.Reader, boundary string, table *endpoint.Table, edit func([]b
 	meta = u.form.meta
 	out, err = io.ReadAll(attempt{upload: u})
 	return out, meta, err
+}
+
+// Rates are the rates of merchants without HTTP around them.
+type Rates struct{ rates rates }
+
+// NewRates makes them.
+func NewRates(all Rate, families map[string]Rate) *Rates {
+	return &Rates{rates{all: all, families: families}}
+}
+
+// Wait holds back a call.
+func (r *Rates) Wait(ctx context.Context, merchant, family string, within time.Duration) (string, error) {
+	return r.rates.wait(ctx, merchant, family, within)
+}
+
+// Limiters is how many there are.
+func (r *Rates) Limiters() (n int) {
+	r.rates.limiters.Range(func(any, any) bool {
+		n++
+		return true
+	})
+	return n
 }

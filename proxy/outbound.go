@@ -10,8 +10,6 @@ import (
 	"strings"
 	"time"
 
-	"golang.org/x/time/rate"
-
 	"github.com/wxproxy/wxproxy/internal/endpoint"
 	"github.com/wxproxy/wxproxy/internal/wire"
 	"github.com/wxproxy/wxproxy/signer"
@@ -35,9 +33,9 @@ type OutboundOptions struct {
 	Upstream  *Upstream
 	Hosts     []string // names that are ours besides loopback, without port
 	Limits    Limits
-	Rate      rate.Limit // calls a second for each merchant; zero: no limit
-	Burst     int        // with Rate
-	Hints     Hints      // about bodies that WeChat Pay would refuse
+	Rate      Rate            // of all calls of a merchant
+	Rates     map[string]Rate // of its calls by the endpoint's rate family
+	Hints     Hints           // about bodies that WeChat Pay would refuse
 	// NotifyURLs by merchant alias stand in for those that bodies leave out; a
 	// merchant without one has none filled in.
 	NotifyURLs map[string]string
@@ -57,7 +55,7 @@ type Outbound struct {
 	hosts      map[string]struct{}
 	limits     Limits
 	inFlight   budget
-	rates      map[string]*rate.Limiter // by merchant alias; nil: no limit
+	rates      rates
 	timeout    time.Duration
 	now        func() time.Time
 	log        *slog.Logger
@@ -103,7 +101,7 @@ func NewOutbound(o OutboundOptions) (*Outbound, error) {
 	out := &Outbound{
 		merchants: merchants, table: o.Table, upstream: o.Upstream,
 		hosts: make(map[string]struct{}), limits: o.Limits, inFlight: budget{limit: o.Limits.InFlight},
-		timeout: o.Timeout, now: o.Now, log: o.Log, metrics: o.Metrics, hints: o.Hints, notifyURLs: o.NotifyURLs,
+		rates: rates{all: o.Rate, families: o.Rates}, timeout: o.Timeout, now: o.Now, log: o.Log, metrics: o.Metrics, hints: o.Hints, notifyURLs: o.NotifyURLs,
 	}
 	if len(o.Callers) == 0 {
 		out.everyone = everyone().grant(merchants)
@@ -116,12 +114,6 @@ func NewOutbound(o OutboundOptions) (*Outbound, error) {
 	}
 	for _, h := range o.Upstream.hosts {
 		out.hosts[strings.ToLower(h.base.Hostname())] = struct{}{}
-	}
-	if o.Rate > 0 {
-		out.rates = make(map[string]*rate.Limiter, len(o.Merchants))
-		for _, m := range o.Merchants {
-			out.rates[m.Name] = rate.NewLimiter(o.Rate, max(o.Burst, 1))
-		}
 	}
 	return out, nil
 }
@@ -249,22 +241,18 @@ func (o *Outbound) prepareAndSend(ctx context.Context, w http.ResponseWriter, r 
 	})
 }
 
-// waitForRate holds a call back until its merchant's rate lets it go, or says
+// waitForRate holds a call back until its merchant's rates let it go, or says
 // 429 at once when that is after the deadline.
 func (o *Outbound) waitForRate(ctx context.Context, x *exchange) *failure {
-	limiter := o.rates[x.merchant.Name]
-	if limiter == nil {
+	key, err := o.rates.wait(ctx, x.merchant.Name, x.endpoint.Family, o.timeout-o.now().Sub(x.start))
+	switch {
+	case err == nil:
 		return nil
+	case errors.Is(err, context.Canceled):
+		return fail(reasonClientGone, "the caller went away").because(err)
+	default:
+		return fail(ReasonRateLimited, "%s of merchant %s is used up", key, x.merchant.Name).because(err)
 	}
-	ctx, cancel := context.WithDeadline(ctx, x.start.Add(o.timeout))
-	defer cancel()
-	if err := limiter.Wait(ctx); err != nil {
-		if errors.Is(context.Cause(ctx), context.Canceled) {
-			return fail(reasonClientGone, "the caller went away").because(err)
-		}
-		return fail(ReasonRateLimited, "outbound.limits.rate of merchant %s is used up", x.merchant.Name).because(err)
-	}
-	return nil
 }
 
 // send makes one attempt.

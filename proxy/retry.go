@@ -25,7 +25,7 @@ func (o *Outbound) ask(ctx context.Context, x *exchange, c *Call) *failure {
 			f = o.receive(ctx, x)
 		}
 		reason, after := whyRepeat(x, f)
-		if reason == "" || ctx.Err() != nil || !t.again(ctx, after) {
+		if reason == "" || ctx.Err() != nil || !t.again(ctx, after) || o.waitForRate(ctx, x) != nil {
 			return f
 		}
 		if reason != string(ReasonUnreachable) {

@@ -199,7 +199,7 @@ func TestRate(t *testing.T) {
 	w := newWechat(t, nil)
 	r := newRig(t, w, func(s *setup) {
 		s.Merchants = append(s.Merchants, otherShop(t, newTrust()))
-		s.Rate, s.Burst = 0.01, 2
+		s.Rate = proxy.Rate{PerSecond: 0.01, Burst: 2}
 	})
 	for range 2 {
 		r.do("GET", "/v3/x", "", "Wxproxy-Merchant", "shop").passed(t, 200, "true")
@@ -220,7 +220,7 @@ func TestRate(t *testing.T) {
 func TestRateWaits(t *testing.T) {
 	t.Parallel()
 	w := newWechat(t, nil)
-	r := newRig(t, w, func(s *setup) { s.Rate, s.Burst = 20, 1 })
+	r := newRig(t, w, func(s *setup) { s.Rate = proxy.Rate{PerSecond: 20, Burst: 1} })
 	for range 3 {
 		r.do("GET", "/v3/x", "").passed(t, 200, "true")
 	}

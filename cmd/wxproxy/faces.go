@@ -22,11 +22,14 @@ func (s *sidecar) makeOutbound(ctx context.Context) (err error) {
 	options := proxy.OutboundOptions{
 		Merchants: s.merchants, Table: s.table, Upstream: s.upstream, Hosts: ownHosts(o),
 		Limits: proxy.Limits{Request: int64(o.Limits.Request), Response: int64(o.Limits.Response), InFlight: int64(o.Limits.InFlight), EncryptedBill: int64(o.Limits.EncryptedBill)},
-		Rate:   rate.Limit(o.Limits.Rate.PerSecond), Burst: o.Limits.Rate.Burst,
+		Rate:   perMerchant(o.Limits.Rate), Rates: make(map[string]proxy.Rate),
 		Timeout: o.Timeout, Log: s.log, Metrics: s.metrics, NotifyURLs: s.cfg.NotifyURLs(),
 	}
 	if o.Hints != "off" {
 		options.Hints = proxy.Hints(o.Hints)
+	}
+	for family, r := range o.Limits.Rates.ByFamily() {
+		options.Rates[family] = perMerchant(r)
 	}
 	for _, c := range o.Callers {
 		caller, err := s.caller(ctx, c)
@@ -37,6 +40,10 @@ func (s *sidecar) makeOutbound(ctx context.Context) (err error) {
 	}
 	s.outbound, err = proxy.NewOutbound(options)
 	return err
+}
+
+func perMerchant(r config.Rate) proxy.Rate {
+	return proxy.Rate{PerSecond: rate.Limit(r.PerSecond), Burst: r.Burst}
 }
 
 // ownHosts are the names that the user gave us, and those that we listen on.

@@ -94,7 +94,8 @@ func (s *sidecar) makeTable(context.Context) (err error) {
 		overrides = append(overrides, endpoint.Override{
 			Method: e.Method, Template: e.Path, Label: e.Label, Unsigned: e.Unsigned, IdempotencyKey: e.IdempotencyKey, Download: e.Download, Notify: e.NotifyURL,
 			SensitiveOff: e.Sensitive == "off", SensitiveRequest: e.SensitiveRequest, SensitiveQuery: e.SensitiveQuery, SensitiveResponse: e.SensitiveResponse,
-			FileUnchecked: e.FileDigest == "off",
+			FileUnchecked: e.FileDigest == "off", Family: e.RateFamily, Repeatable: e.Repeatable, Executed: e.Executed,
+			Statement: e.Statement, Encrypted: e.Encrypted,
 		})
 	}
 	s.table, err = endpoint.New(overrides)

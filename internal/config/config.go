@@ -119,6 +119,22 @@ type Endpoint struct {
 	// Name of the body field that takes the notify URL, to be filled in when it is left out
 	// (notify.public_url); none: it is not filled in. Default: what the table says.
 	NotifyURL string `yaml:"notify_url"`
+	// Rate family: the key of outbound.limits.rates that holds the call back. Default: what the
+	// table says; other when it is not in the table.
+	RateFamily string `yaml:"rate_family" enum:"abnormal_refund,bill,certificates,other,prepay,profitsharing,query,refund,refund_query,transfer,transfer_query"`
+	// true: a repeated request does no second thing, whatever its body, so that it may be
+	// retried. false: only with its idempotency_key. Default: what the table says; true for
+	// GET.
+	Repeatable *bool `yaml:"repeatable"`
+	// Error statuses after which the call may have been executed all the same. Default: what
+	// the table says; 500, 502, 503 and 504 for all but GET.
+	Executed []int `yaml:"executed"`
+	// true: what is signed of an answer is its header Wechatpay-Statement-Sha1 instead of the
+	// body. Default: what the table says.
+	Statement *bool `yaml:"statement"`
+	// Name of the query parameter that asks for encrypted files, as algorithm. Default: what
+	// the table says.
+	Encrypted string `yaml:"encrypted"`
 }
 
 func (e *Endpoint) setDefaults() { e.Sensitive = "on" }

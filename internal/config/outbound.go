@@ -85,6 +85,45 @@ type Limits struct {
 	Headers Size `yaml:"headers"`
 	// Requests of one merchant; more wait, then get 429. Default: off.
 	Rate Rate `yaml:"rate"`
+	// Requests of one merchant by family of calls, besides rate. Default: off; WeChat Pay's own
+	// limits stand in docs/operations.md.
+	Rates Rates `yaml:"rates"`
+}
+
+// Rates are the rates of the families of calls that WeChat Pay limits together.
+// Which call is in which family says the endpoint table.
+type Rates struct {
+	// Orders, before the customer pays (下单).
+	Prepay Rate `yaml:"prepay"`
+	// Queries of orders (查询订单).
+	Query Rate `yaml:"query"`
+	// Refunds (申请退款).
+	Refund Rate `yaml:"refund"`
+	// Queries of refunds (查询退款).
+	RefundQuery Rate `yaml:"refund_query"`
+	// Refunds that went wrong (异常退款).
+	AbnormalRefund Rate `yaml:"abnormal_refund"`
+	// Transfers to customers (商家转账).
+	Transfer Rate `yaml:"transfer"`
+	// Queries of transfers.
+	TransferQuery Rate `yaml:"transfer_query"`
+	// Profit sharing (分账): orders, returns, finishing.
+	ProfitSharing Rate `yaml:"profitsharing"`
+	// Bills asked for (申请账单).
+	Bill Rate `yaml:"bill"`
+	// Platform certificates that apps download; wxproxy's own downloads do not count.
+	Certificates Rate `yaml:"certificates"`
+	// Every other call.
+	Other Rate `yaml:"other"`
+}
+
+// ByFamily returns the rates by the endpoint table's names of the families.
+func (r Rates) ByFamily() map[string]Rate {
+	return map[string]Rate{
+		"prepay": r.Prepay, "query": r.Query, "refund": r.Refund, "refund_query": r.RefundQuery, "abnormal_refund": r.AbnormalRefund,
+		"transfer": r.Transfer, "transfer_query": r.TransferQuery, "profitsharing": r.ProfitSharing, "bill": r.Bill,
+		"certificates": r.Certificates, "other": r.Other,
+	}
 }
 
 // Rate is a token bucket.

@@ -56,6 +56,7 @@ func (k *checker) endpoints() {
 			k.fault(join(key, "idempotency_key"), "is not a field name", "write the name of the body field, as in out_trade_no")
 		}
 		k.sensitive(key, e)
+		k.facts(key, e)
 		if e.Download != "" && !linkPath.MatchString(e.Download) {
 			k.fault(join(key, "download"), "is not the path of a link in the answer", "write it as download_url, or as files[].download_url where the answer has a list files")
 		}
@@ -63,6 +64,24 @@ func (k *checker) endpoints() {
 			k.fault(join(key, "notify_url"), "is not a field name", "write the name of the body field, as in notify_url, or none")
 		}
 		k.unique(seen, join(key, "path"), e.Method+" "+anyVariable.ReplaceAllString(e.Path, "{}"), "keep one entry for each method and path")
+	}
+}
+
+// facts checks what an endpoint says of its answers and repeats.
+func (k *checker) facts(key string, e Endpoint) {
+	for j, status := range e.Executed {
+		if status < 400 || status > 599 {
+			k.fault(fmt.Sprintf("%s.executed[%d]", key, j), "is not an error status", "write statuses from 400 to 599, as in [500, 502, 503, 504]")
+		}
+	}
+	if len(e.Executed) > 0 && e.Method == http.MethodGet {
+		k.fault(join(key, "executed"), "is given for a GET, which executes nothing", "remove it")
+	}
+	if e.Encrypted != "" && !bodyField.MatchString(e.Encrypted) {
+		k.fault(join(key, "encrypted"), "is not the name of a query parameter", "write it as algorithm")
+	}
+	if e.Statement != nil && *e.Statement && e.Unsigned != nil && *e.Unsigned {
+		k.fault(join(key, "statement"), "is true, and so is unsigned", "keep one of the two")
 	}
 }
 

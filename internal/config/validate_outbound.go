@@ -25,6 +25,9 @@ func (k *checker) outbound() {
 	k.size("outbound.limits.headers", l.Headers, 4<<10)
 	k.size("outbound.limits.in_flight", l.InFlight, max(l.Request, l.Response, 1<<10))
 	k.rate("outbound.limits.rate", l.Rate)
+	for family, r := range l.Rates.ByFamily() {
+		k.rate("outbound.limits.rates."+family, r)
+	}
 	k.duration("outbound.timeout", o.Timeout, time.Millisecond, time.Hour)
 	k.duration("outbound.connect_timeout", o.ConnectTimeout, time.Millisecond, max(o.Timeout, time.Millisecond))
 	k.duration("shutdown_grace", k.c.ShutdownGrace, 0, 0)

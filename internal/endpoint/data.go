@@ -3,6 +3,7 @@ package endpoint
 import (
 	_ "embed"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -77,6 +78,11 @@ func (e *Endpoint) set(attribute string) error {
 		e.IdempotencyKey = value
 	case "executed":
 		return e.setExecuted(value)
+	case "family":
+		if !slices.Contains(families, value) {
+			return fmt.Errorf("unknown rate family %q", value)
+		}
+		e.Family = value
 	case "encrypt":
 		e.sensitive().request = append(e.Sensitive.request, value)
 	case "encrypt-query":

@@ -6,7 +6,7 @@ import (
 )
 
 // other is the label of every call that the table does not know.
-const other = "other"
+const other = "other" // and the rate family of most
 
 // Endpoint is one call of the API and what is known of it. Endpoints of a
 // Table are shared and must not be changed.
@@ -53,6 +53,10 @@ type Endpoint struct {
 	// Body is what is known of the request's body; nil: nothing.
 	Body *Body
 
+	// Family is the rate family: calls that WeChat Pay limits together. One of
+	// Families.
+	Family string
+
 	label    string // the user's, in place of the template
 	executed []int
 }
@@ -71,7 +75,7 @@ func (e *Endpoint) MayHaveExecuted(status int) bool {
 
 // newEndpoint returns the row with what holds for every call of its method.
 func newEndpoint(method, template string) *Endpoint {
-	e := &Endpoint{Method: method, Template: template}
+	e := &Endpoint{Method: method, Template: template, Family: other}
 	if reads(method) {
 		e.Repeatable = true
 		return e

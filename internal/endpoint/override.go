@@ -44,6 +44,16 @@ type Override struct {
 	// Notify names the member of the body that takes the notify URL; "none"
 	// withdraws the table's claim.
 	Notify string
+	// Family is the rate family.
+	Family string
+	// Repeatable: a repeat is harmless whatever the body holds.
+	Repeatable *bool
+	// Executed are the error statuses after which a call may have taken effect.
+	Executed []int
+	// Statement: what is signed of an answer is its Wechatpay-Statement-Sha1.
+	Statement *bool
+	// Encrypted names the query parameter that asks for encrypted files.
+	Encrypted string
 }
 
 var (
@@ -81,9 +91,20 @@ func (o Override) apply(e *Endpoint) error {
 		e.Unsigned = *o.Unsigned
 		e.Statement = e.Statement && !e.Unsigned
 	}
+	if o.Statement != nil {
+		e.Statement = *o.Statement
+	}
+	if o.Repeatable != nil {
+		e.Repeatable = *o.Repeatable
+	}
+	if o.Executed != nil {
+		e.executed = slices.Clone(o.Executed)
+	}
+	e.EncryptedBy = cmp.Or(o.Encrypted, e.EncryptedBy)
 	e.FileUnchecked = o.FileUnchecked
 	e.label = cmp.Or(o.Label, e.label)
 	e.IdempotencyKey = cmp.Or(o.IdempotencyKey, e.IdempotencyKey)
+	e.Family = cmp.Or(o.Family, e.Family)
 	if o.Download != "" {
 		if err := e.setDownload(o.Download); err != nil {
 			return err
@@ -134,6 +155,9 @@ func (o Override) check() error {
 	if err := o.checkSensitive(); err != nil {
 		return err
 	}
+	if err := o.checkFacts(); err != nil {
+		return err
+	}
 	if o.Notify != "" && !fieldName.MatchString(o.Notify) {
 		return fmt.Errorf("notify URL %q must be the name of a body field, as notify_url, or none", o.Notify)
 	}
@@ -145,6 +169,22 @@ func (o Override) check() error {
 	}
 	if !fieldName.MatchString(o.IdempotencyKey) {
 		return fmt.Errorf("idempotency key %q must be the name of a body field, as out_trade_no", o.IdempotencyKey)
+	}
+	return nil
+}
+
+func (o Override) checkFacts() error {
+	switch {
+	case o.Family != "" && !slices.Contains(families, o.Family):
+		return fmt.Errorf("rate family %q must be one of %s", o.Family, strings.Join(families, ", "))
+	case o.Statement != nil && *o.Statement && o.Unsigned != nil && *o.Unsigned:
+		return errors.New("an answer that is unsigned is no signed statement; keep one of the two")
+	case reads(o.Method) && len(o.Executed) > 0:
+		return errors.New("a GET executes nothing")
+	case slices.ContainsFunc(o.Executed, func(status int) bool { return status < 400 || status > 599 }):
+		return errors.New("executed has error statuses only, from 400 to 599")
+	case o.Encrypted != "" && !fieldName.MatchString(o.Encrypted):
+		return fmt.Errorf("encrypted %q must be the name of a query parameter, as algorithm", o.Encrypted)
 	}
 	return nil
 }

@@ -1,6 +1,7 @@
 package endpoint_test
 
 import (
+	"regexp"
 	"strings"
 	"testing"
 
@@ -217,6 +218,50 @@ func BenchmarkLookup(b *testing.B) {
 				table.Lookup("POST", path)
 			}
 		})
+	}
+}
+
+var variables = regexp.MustCompile(`\{[^/}]*\}`)
+
+// BenchmarkLookupEvery looks up a path of every row, one after the other, each
+// of which must find its own.
+func BenchmarkLookupEvery(b *testing.B) {
+	table := newTable(b)
+	type request struct {
+		method, path string
+		want         *endpoint.Endpoint
+	}
+	var requests []request
+	for _, e := range table.Endpoints() {
+		requests = append(requests, request{e.Method, variables.ReplaceAllString(e.Template, "4200001234202611251234567890"), e})
+	}
+	b.ReportAllocs()
+	for i := 0; b.Loop(); i++ {
+		r := requests[i%len(requests)]
+		if table.Lookup(r.method, r.path) != r.want {
+			b.Fatalf("%s %s finds another row", r.method, r.path)
+		}
+	}
+	b.ReportMetric(float64(len(requests)), "rows")
+}
+
+// A slash at the end is part of a path: with one more or less it is another
+// call, or none.
+func TestTrailingSlashOfEveryRow(t *testing.T) {
+	t.Parallel()
+	table := newTable(t)
+	for _, e := range table.Endpoints() {
+		path := variables.ReplaceAllString(e.Template, "x1")
+		other, cut := strings.CutSuffix(path, "/")
+		if !cut {
+			other = path + "/"
+		}
+		if got := table.Lookup(e.Method, path); got != e {
+			t.Errorf("%s %s is taken for %s", e.Method, path, got.Label())
+		}
+		if got := table.Lookup(e.Method, other); got == e {
+			t.Errorf("%s %s is taken for %s", e.Method, other, e.Label())
+		}
 	}
 }
 

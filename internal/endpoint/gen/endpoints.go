@@ -104,7 +104,7 @@ func (t endpoints) give(method, template, attribute, value string) error {
 	case "row":
 		return nil
 	case "unsigned", "statement", "repeatable":
-	case "key", "executed", "encrypt", "encrypt-query", "decrypt", "download", "encrypted":
+	case "key", "executed", "family", "encrypt", "encrypt-query", "decrypt", "download", "encrypted":
 		attribute += "=" + value
 	default:
 		return fmt.Errorf("unknown attribute %q", attribute)

@@ -95,7 +95,9 @@ func (o *Outbound) checkHost(r *http.Request, l Listener, absolute bool) *failur
 		return nil
 	}
 	name := hostname(r.Host)
-	if _, ok := o.hosts[name]; ok || isLoopbackName(name) {
+	_, ours := o.hosts[name]
+	_, upstream := o.groups[name]
+	if ours || upstream || isLoopbackName(name) {
 		return nil
 	}
 	return fail(ReasonForbidden, "host %q is not one of ours; use localhost or the configured upstreams, or add it to outbound.hosts", outside(name))

@@ -131,11 +131,13 @@ func (u *Upstream) Describe(to chan<- *prometheus.Desc) {
 // Collect implements prometheus.Collector.
 func (u *Upstream) Collect(to chan<- prometheus.Metric) {
 	u.metrics.attempts.Collect(to)
-	for _, h := range u.hosts {
-		open := 0.0
-		if h.breaker.State() != gobreaker.StateClosed {
-			open = 1
+	for _, hosts := range u.groups {
+		for _, h := range hosts {
+			open := 0.0
+			if h.breaker.State() != gobreaker.StateClosed {
+				open = 1
+			}
+			to <- prometheus.MustNewConstMetric(u.metrics.open, prometheus.GaugeValue, open, h.base.Host)
 		}
-		to <- prometheus.MustNewConstMetric(u.metrics.open, prometheus.GaugeValue, open, h.base.Host)
 	}
 }

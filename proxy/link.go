@@ -76,7 +76,7 @@ func (o *Outbound) rewriteLink(x *exchange, object jsonedit.Match) (*jsonedit.Ed
 	if values[d.Link] == "" {
 		return nil, nil //nolint:nilnil // a receipt that is not ready yet has no link
 	}
-	target, err := o.linkTarget(values[d.Link])
+	target, err := o.linkTarget(x, values[d.Link])
 	if err != nil {
 		return nil, err
 	}
@@ -97,12 +97,12 @@ func (o *Outbound) rewriteLink(x *exchange, object jsonedit.Match) (*jsonedit.Ed
 
 // linkTarget checks that a link leads to a configured upstream and there to a
 // download of the table, and returns its target byte for byte.
-func (o *Outbound) linkTarget(link string) (wire.Target, error) {
+func (o *Outbound) linkTarget(x *exchange, link string) (wire.Target, error) {
 	u, err := url.Parse(link)
 	if err != nil || u.Host == "" || u.User != nil {
 		return wire.Target{}, errors.New("it is not an absolute http(s) URL")
 	}
-	if !o.upstream.has(u) {
+	if !o.upstream.has(x.group, u) {
 		return wire.Target{}, fmt.Errorf("its host %s is not one of outbound.upstreams", outside(u.Scheme+"://"+u.Host))
 	}
 	raw, _ := originForm(link)
@@ -118,9 +118,9 @@ func (o *Outbound) linkTarget(link string) (wire.Target, error) {
 	return target, nil
 }
 
-// has reports whether a URL lies on one of the upstreams.
-func (u *Upstream) has(link *url.URL) bool {
-	for _, h := range u.hosts {
+// has reports whether a URL lies on one of a group's hosts.
+func (u *Upstream) has(group string, link *url.URL) bool {
+	for _, h := range u.groups[group] {
 		if h.base.Scheme == link.Scheme && strings.EqualFold(h.base.Hostname(), link.Hostname()) && portOf(h.base) == portOf(link) {
 			return true
 		}

@@ -52,7 +52,8 @@ type Outbound struct {
 	everyone   *Caller // where no callers are configured, else nil
 	table      *endpoint.Table
 	upstream   *Upstream
-	hosts      map[string]struct{}
+	hosts      map[string]struct{} // names that are ours
+	groups     map[string]string   // of upstreams, by the host name that a call is for
 	limits     Limits
 	inFlight   budget
 	rates      rates
@@ -112,8 +113,8 @@ func NewOutbound(o OutboundOptions) (*Outbound, error) {
 	for _, h := range o.Hosts {
 		out.hosts[strings.ToLower(h)] = struct{}{}
 	}
-	for _, h := range o.Upstream.hosts {
-		out.hosts[strings.ToLower(h.base.Hostname())] = struct{}{}
+	if out.groups, err = groupsByHost(o.Upstream, o.Merchants); err != nil {
+		return nil, err
 	}
 	return out, nil
 }
@@ -131,6 +132,7 @@ type exchange struct {
 	caller    *Caller
 	merchant  *Merchant
 	target    wire.Target
+	group     string // of the upstream's hosts
 	endpoint  *endpoint.Endpoint
 	number    string // out_trade_no and its like
 	attempts  int
@@ -214,6 +216,7 @@ func (o *Outbound) prepareAndSend(ctx context.Context, w http.ResponseWriter, r 
 	if x.merchant, f = o.choose(r, x.caller, l, wire.SchemeOf(x.target.Path)); f != nil {
 		return f
 	}
+	x.group = o.groupOf(r, x.merchant)
 	x.untouched, x.fieldsAlone, x.base = wantsUntouched(r.Header), wantsFieldsAlone(r.Header), callerBase(r)
 	if x.decrypt, f = wantsDecrypted(r.Header); f != nil {
 		return f
@@ -237,7 +240,7 @@ func (o *Outbound) prepareAndSend(ctx context.Context, w http.ResponseWriter, r 
 	}
 	return o.ask(ctx, x, &Call{
 		Method: r.Method, Target: d.target, Header: d.header, Body: d.body, Signed: d.signed, upload: d.upload,
-		Signer: key, Repeatable: x.mayRepeat(),
+		Signer: key, Group: x.group, Repeatable: x.mayRepeat(),
 	})
 }
 

@@ -28,6 +28,7 @@ type Merchant struct {
 	Name   string // alias: stands in headers, metrics and logs
 	MchID  string // of a brand its brand_id
 	Scheme string // signer.SchemeMerchant or SchemeBrand; empty: SchemeMerchant
+	Group  string // of Upstream's hosts, for calls that name none; empty: the ordinary ones
 
 	// Signer signs for the merchant; nil while no key is loaded.
 	Signer func() *signer.Signer

@@ -3,6 +3,7 @@ package proxy
 import (
 	"context"
 	"errors"
+	"fmt"
 	"math/rand/v2"
 	"net/http"
 	"time"
@@ -18,6 +19,7 @@ const (
 // tries is one call on its way through the hosts. It is one goroutine's.
 type tries struct {
 	up        *Upstream
+	hosts     []*upstreamHost // of the call's group
 	call      *Call
 	deadline  time.Time // no attempt begins after it; zero: the context's
 	made      int
@@ -26,15 +28,19 @@ type tries struct {
 }
 
 func (u *Upstream) try(c *Call) *tries {
-	return &tries{up: u, call: c, used: make([]int, len(u.hosts))}
+	hosts := u.groups[c.Group]
+	return &tries{up: u, hosts: hosts, call: c, used: make([]int, len(hosts))}
 }
 
 // next makes one attempt, newly signed, at the best host.
 func (t *tries) next(ctx context.Context) (*http.Response, error) {
+	if len(t.hosts) == 0 {
+		return nil, fmt.Errorf("%w: there is no group of upstreams %q", ErrUnreachable, t.call.Group)
+	}
 	i := t.best()
 	t.used[i]++
 	t.made++
-	answer, err := t.up.attempt(ctx, t.up.hosts[i], t.call)
+	answer, err := t.up.attempt(ctx, t.hosts[i], t.call)
 	t.elsewhere = errors.Is(err, ErrUnreachable)
 	return answer, err
 }
@@ -43,7 +49,7 @@ func (t *tries) next(ctx context.Context) (*http.Response, error) {
 // before one that was, and then the first.
 func (t *tries) best() int {
 	best, rank := 0, -1
-	for i, h := range t.up.hosts {
+	for i, h := range t.hosts {
 		r := t.used[i]
 		if h.down(t.call.Repeatable) {
 			r += maxAttempts
@@ -59,7 +65,7 @@ func (t *tries) best() int {
 // attempt: not when all are used up, when an upload has begun to leave, or when the
 // deadline would pass first.
 func (t *tries) again(ctx context.Context, after time.Duration) bool {
-	if t.made >= maxAttempts || t.call.upload != nil && t.call.upload.begun() { // a stream cannot be rewound
+	if t.made >= maxAttempts || len(t.hosts) == 0 || t.call.upload != nil && t.call.upload.begun() { // a stream cannot be rewound
 		return false
 	}
 	pause := firstPause << (t.made - 1)

@@ -38,7 +38,10 @@ const (
 
 // UpstreamOptions says where WeChat Pay is.
 type UpstreamOptions struct {
-	Bases          []*url.URL     // scheme and host only, in order of preference
+	Bases []*url.URL // scheme and host only, in order of preference
+	// Groups are further addresses, by name: those of another region, which
+	// stand in for each other and for no others.
+	Groups         map[string][]*url.URL
 	RootCAs        *x509.CertPool // nil: the system's
 	ConnectTimeout time.Duration  // zero: 5 s
 	Now            func() time.Time
@@ -50,7 +53,7 @@ type UpstreamOptions struct {
 // takes no proxy from the environment (that may be wxproxy itself) and sends
 // only to the hosts it was made with.
 type Upstream struct {
-	hosts     []*upstreamHost
+	groups    map[string][]*upstreamHost // that of Bases has no name
 	transport http.RoundTripper
 	now       func() time.Time
 	closeIdle func()
@@ -65,6 +68,7 @@ type Call struct {
 	Body   []byte
 	Signed []byte         // the text that is signed: Body, or the meta part of an upload
 	Signer *signer.Signer // who signs
+	Group  string         // of hosts; empty: the ordinary ones
 	// Repeatable: it only reads, or a second one does no second thing, so that
 	// it may be repeated after any break.
 	Repeatable bool
@@ -100,13 +104,29 @@ func NewUpstream(o UpstreamOptions) (*Upstream, error) {
 		DisableCompression:     true, // verification needs the bytes as they came
 	}
 	u := &Upstream{transport: &signer.Transport{Base: base}, now: o.Now, closeIdle: base.CloseIdleConnections, metrics: newUpstreamMetrics()}
-	for _, b := range o.Bases {
-		if b.Host == "" || (b.Scheme != "https" && b.Scheme != "http") {
-			return nil, fmt.Errorf("upstream: %q is not an http(s) base URL", b.Redacted())
+	var err error
+	u.groups, err = makeGroups(o)
+	return u, err
+}
+
+func makeGroups(o UpstreamOptions) (map[string][]*upstreamHost, error) {
+	bases := map[string][]*url.URL{"": o.Bases}
+	for name, list := range o.Groups {
+		if name == "" || len(list) == 0 {
+			return nil, errors.New("upstream: a group without name or base URL")
 		}
-		u.hosts = append(u.hosts, newUpstreamHost(b))
+		bases[name] = list
 	}
-	return u, nil
+	groups := make(map[string][]*upstreamHost, len(bases))
+	for name, list := range bases {
+		for _, b := range list {
+			if b.Host == "" || (b.Scheme != "https" && b.Scheme != "http") {
+				return nil, fmt.Errorf("upstream: %q is not an http(s) base URL", b.Redacted())
+			}
+			groups[name] = append(groups[name], newUpstreamHost(b))
+		}
+	}
+	return groups, nil
 }
 
 // Close drops idle connections.

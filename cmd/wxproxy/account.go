@@ -25,6 +25,7 @@ import (
 // account is one merchant at work: its own keys and WeChat Pay's.
 type account struct {
 	*merchant.Merchant
+	group   string // of upstreams
 	cache   *certcache.Cache
 	changed func() // what it trusts may have changed
 
@@ -41,7 +42,7 @@ func (s *sidecar) newAccount(ctx context.Context, c config.Merchant, limit *rate
 	if err != nil {
 		return nil, err
 	}
-	a := &account{Merchant: m, changed: func() { s.changes.Add(1) }}
+	a := &account{Merchant: m, group: c.UpstreamGroup, changed: func() { s.changes.Add(1) }}
 	if inVault(c) {
 		a.maxStale = s.cfg.Vault.MaxStale
 	}
@@ -50,7 +51,7 @@ func (s *sidecar) newAccount(ctx context.Context, c config.Merchant, limit *rate
 	}
 	o := certcache.Options{
 		Name: c.Name, Certificates: c.Downloads(), Pinned: a.pinned,
-		Fetch: a.fetch(s.upstream), APIv3Keys: a.apiv3Keys, Log: s.log, Changed: a.changed, NotifyLimit: limit,
+		Fetch: a.fetch(s.upstream, c), APIv3Keys: a.apiv3Keys, Log: s.log, Changed: a.changed, NotifyLimit: limit,
 	}
 	if s.cfg.StateDir != "" {
 		o.File = filepath.Join(s.cfg.StateDir, c.Name+".certificates")
@@ -136,14 +137,14 @@ func (a *account) decrypter() crypto.Decrypter {
 }
 
 // fetch downloads the list of platform certificates in the merchant's name.
-func (a *account) fetch(up *proxy.Upstream) func(context.Context) (*http.Response, error) {
+func (a *account) fetch(up *proxy.Upstream, c config.Merchant) func(context.Context) (*http.Response, error) {
 	return func(ctx context.Context) (*http.Response, error) {
 		key := a.signer()
 		if key == nil {
 			return nil, fmt.Errorf("no key is loaded for merchant %s", a.Name())
 		}
 		answer, _, err := up.Send(ctx, &proxy.Call{
-			Method: http.MethodGet, Target: wire.Target{Path: "/v3/certificates"}, Signer: key, Repeatable: true,
+			Method: http.MethodGet, Target: wire.Target{Path: c.CertificatesPath()}, Signer: key, Group: c.UpstreamGroup, Repeatable: true,
 			Header: http.Header{"Accept": {"application/json"}, "User-Agent": {"wxproxy"}, "Accept-Encoding": {"identity"}},
 		})
 		return answer, err
@@ -153,7 +154,7 @@ func (a *account) fetch(up *proxy.Upstream) func(context.Context) (*http.Respons
 // proxied is the account as the two faces see it.
 func (a *account) proxied() *proxy.Merchant {
 	return &proxy.Merchant{
-		Name: a.Name(), MchID: a.Current().MchID, Scheme: a.Current().Signer.Scheme(),
+		Name: a.Name(), MchID: a.Current().MchID, Scheme: a.Current().Signer.Scheme(), Group: a.group,
 		Signer: a.signer, APIv3Keys: a.apiv3Keys, APIv2Key: a.apiv2Key, Decrypter: a.decrypter,
 		Preferred: a.cache.Preferred, Serials: a.cache.Serials, Find: a.cache.Find,
 		AnswerKeys: a.cache.For(certcache.Outbound), NotifyKeys: a.cache.For(certcache.Notify),

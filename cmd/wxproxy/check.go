@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"slices"
 	"time"
 
 	"github.com/wxproxy/wxproxy/internal/check"
@@ -109,17 +110,18 @@ func (f *checkFlags) prepare(ctx context.Context, cfg *config.Config, path strin
 		in.Warnings = append(in.Warnings, checkedFault(w))
 	}
 	for _, m := range cfg.Merchants {
-		in.Merchants = append(in.Merchants, check.Merchant{Spec: merchantSpec(m), Certificates: m.Downloads()})
+		in.Merchants = append(in.Merchants, check.Merchant{Spec: merchantSpec(m), Certificates: m.Downloads(), CertificatesPath: m.CertificatesPath(), Group: m.UpstreamGroup})
 	}
 	for _, r := range cfg.Notify.Routes {
 		in.Routes = append(in.Routes, check.Route{Path: r.Path, Merchants: cfg.MerchantsOf(r)})
 	}
-	for _, text := range cfg.Outbound.Upstreams {
-		base, err := url.Parse(text)
-		if err != nil {
-			return check.Input{}, check.Options{}, err
-		}
-		in.Upstreams = append(in.Upstreams, base)
+	texts := slices.Clone(cfg.Outbound.Upstreams)
+	for _, g := range cfg.Outbound.UpstreamGroups {
+		texts = append(texts, g.Upstreams...)
+	}
+	var err error
+	if in.Upstreams, err = parseBases(texts); err != nil {
+		return check.Input{}, check.Options{}, err
 	}
 	in.RootCAs, _ = upstreamRoots(cfg) // nil also when the file cannot be used: a trial says so
 	o := check.Options{Offline: f.offline, Timeout: f.timeout, Reader: s.reader}
@@ -158,7 +160,7 @@ func (s *sidecar) sendChecked(ctx context.Context, c check.Call) (*http.Response
 	}
 	answer, _, err := s.upstream.Send(ctx, &proxy.Call{
 		Method: c.Method, Target: wire.Target{Path: c.Path}, Header: c.Header,
-		Body: c.Body, Signed: c.Body, Signer: c.Signer, Repeatable: true, // an echo may be repeated like a read
+		Body: c.Body, Signed: c.Body, Signer: c.Signer, Group: c.Group, Repeatable: true, // an echo may be repeated like a read
 	})
 	return answer, err
 }

@@ -110,12 +110,14 @@ func (s *sidecar) makeWatcher(context.Context) (err error) {
 
 func (s *sidecar) makeUpstream(context.Context) (err error) {
 	o := proxy.UpstreamOptions{ConnectTimeout: s.cfg.Outbound.ConnectTimeout}
-	for _, text := range s.cfg.Outbound.Upstreams {
-		base, err := url.Parse(text)
-		if err != nil {
-			return fmt.Errorf("outbound.upstreams: %w", err)
+	if o.Bases, err = parseBases(s.cfg.Outbound.Upstreams); err != nil {
+		return fmt.Errorf("outbound.upstreams: %w", err)
+	}
+	o.Groups = make(map[string][]*url.URL)
+	for _, g := range s.cfg.Outbound.UpstreamGroups {
+		if o.Groups[g.Name], err = parseBases(g.Upstreams); err != nil {
+			return fmt.Errorf("outbound.upstream_groups, %s: %w", g.Name, err)
 		}
-		o.Bases = append(o.Bases, base)
 	}
 	if o.RootCAs, err = upstreamRoots(s.cfg); err != nil {
 		return err
@@ -124,6 +126,17 @@ func (s *sidecar) makeUpstream(context.Context) (err error) {
 		return err
 	}
 	return s.registry.Register(s.upstream)
+}
+
+func parseBases(texts []string) (bases []*url.URL, err error) {
+	for _, text := range texts {
+		base, err := url.Parse(text)
+		if err != nil {
+			return nil, err
+		}
+		bases = append(bases, base)
+	}
+	return bases, nil
 }
 
 // upstreamRoots is nil where the system's certificates alone are trusted.

@@ -65,7 +65,9 @@ type Trial struct {
 // downloaded.
 type Merchant struct {
 	merchant.Spec
-	Certificates bool
+	Certificates     bool
+	CertificatesPath string // empty: /v3/certificates
+	Group            string // of upstreams; empty: the ordinary ones
 }
 
 // Route is a path of the notify side and the merchants it serves.
@@ -81,6 +83,7 @@ type Call struct {
 	Header http.Header
 	Body   []byte
 	Signer *signer.Signer
+	Group  string // of upstreams; empty: the ordinary ones
 }
 
 // Options says how to check.

@@ -38,7 +38,7 @@ type exchange struct {
 // call sends and notes the answer for explanations.
 func (o *online) call(ctx context.Context, c Call) (*exchange, error) {
 	o.last.Store(nil)
-	c.Signer = o.material.Signer
+	c.Signer, c.Group = o.material.Signer, o.m.Group
 	if c.Header == nil {
 		c.Header = make(http.Header)
 	}

@@ -1,6 +1,7 @@
 package check
 
 import (
+	"cmp"
 	"context"
 	"crypto/rsa"
 	"errors"
@@ -40,7 +41,11 @@ func (c *checker) platform(ctx context.Context, m Merchant, l *list) {
 	if m.Certificates {
 		o.certificates(ctx, l)
 	}
-	if o.material.Pinned != nil {
+	switch {
+	case o.material.Pinned == nil:
+	case m.Group != "":
+		l.ok(m.Name+" echo", "not called: the self-test is known of outbound.upstreams alone")
+	default:
 		o.echo(ctx, l)
 	}
 }
@@ -69,7 +74,7 @@ func (c *checker) newOnline(ctx context.Context, m Merchant) (*online, error) {
 	o.cache, err = certcache.New(certcache.Options{
 		Name: m.Name, Certificates: m.Certificates, Pinned: o.pinned, APIv3Keys: func() []secret.Value { return o.material.APIv3Keys },
 		Fetch: func(ctx context.Context) (*http.Response, error) {
-			e, err := o.call(ctx, Call{Method: http.MethodGet, Path: "/v3/certificates"})
+			e, err := o.call(ctx, Call{Method: http.MethodGet, Path: cmp.Or(m.CertificatesPath, "/v3/certificates")})
 			if err != nil {
 				return nil, err
 			}

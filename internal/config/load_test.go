@@ -208,7 +208,7 @@ wxproxy.yaml:6: merchants[0].apiv3_key: must be a reference (file:PATH, env:NAME
 wxproxy.yaml:7: merchants[0].name: is given twice, first on line 2; fix: keep one of the two
 wxproxy.yaml:9: outbound.listen[0].address: is reachable from other machines, and this port signs money; fix: use 127.0.0.1 or unix:/path; or set outbound.unsafe_listen: true and list callers with tokens
 wxproxy.yaml:10: outbound.timeout: is not a duration with its unit, as in 30s, 500ms or 1m30s; fix: write a duration with its unit, as in 30s, 500ms or 1m30s
-wxproxy.yaml:11: outbound.colour: is not a known key; fix: remove it; these are known: listen, unsafe_listen, socket_mode, upstreams, upstream_ca, hosts, callers, hints, limits, timeout, connect_timeout
+wxproxy.yaml:11: outbound.colour: is not a known key; fix: remove it; these are known: listen, unsafe_listen, socket_mode, upstreams, upstream_groups, upstream_ca, hosts, callers, hints, limits, timeout, connect_timeout
 wxproxy.yaml:12: inbox: is not in this build; fix: remove it; use ack: app on the routes
 --log.level: log.level: is not a value it can take; fix: write debug or info or warn or error
 --nope: is not a key that a flag can set; fix: flags set single values outside lists, as in --outbound.listen; write the rest into the file`

@@ -37,6 +37,9 @@ type Merchant struct {
 	// Reference to the APIv2 key (APIv2密钥), 32 bytes. Only the HMAC signatures of pay score and
 	// coupons need it (docs/local-endpoints.md). Default: none.
 	APIv2Key Ref `yaml:"apiv2_key"`
+	// Name of one of outbound.upstream_groups, where the merchant's calls go that name no host of
+	// WeChat Pay's. Default: outbound.upstreams.
+	UpstreamGroup string `yaml:"upstream_group"`
 	// How we know that an answer or a notify comes from WeChat Pay.
 	Platform Platform `yaml:"platform"`
 }
@@ -53,6 +56,9 @@ type Platform struct {
 	// Platform certificates (平台证书): auto downloads and rotates them, and quietly stops when
 	// WeChat says that the merchant has none; off needs public_key. Default: auto.
 	Certificates string `yaml:"certificates" enum:"auto,off"`
+	// Where platform certificates are downloaded from. Default: /v3/certificates, and
+	// /v3/global/certificates with upstream_group.
+	CertificatesPath string `yaml:"certificates_path" enum:"/v3/certificates,/v3/global/certificates,/hk/v3/certificates"`
 }
 
 func (m *Merchant) setDefaults() { m.Platform.Certificates = "auto" }
@@ -66,3 +72,11 @@ func (m *Merchant) IsBrand() bool { return m.BrandID != "" }
 // Downloads reports whether platform certificates are downloaded: brands have
 // none.
 func (m *Merchant) Downloads() bool { return m.Platform.Certificates == "auto" && !m.IsBrand() }
+
+// CertificatesPath is where the merchant's platform certificates are.
+func (m *Merchant) CertificatesPath() string {
+	if m.UpstreamGroup != "" {
+		return cmp.Or(m.Platform.CertificatesPath, "/v3/global/certificates")
+	}
+	return cmp.Or(m.Platform.CertificatesPath, "/v3/certificates")
+}

@@ -19,6 +19,9 @@ type Outbound struct {
 	// loopback (the simulator). Default: https://api.mch.weixin.qq.com and
 	// https://api2.mch.weixin.qq.com.
 	Upstreams []string `yaml:"upstreams"`
+	// Further addresses of WeChat Pay, in groups: those of another region, as apihk. A merchant
+	// names its group; a call that names a host of one goes there. Default: none.
+	UpstreamGroups []UpstreamGroup `yaml:"upstream_groups"`
 	// PEM file of certificates to trust for upstreams besides the system's, for tests and TLS
 	// gateways. Default: none.
 	UpstreamCA string `yaml:"upstream_ca" kind:"path"`
@@ -40,6 +43,14 @@ type Outbound struct {
 	Timeout time.Duration `yaml:"timeout"`
 	// Time for one connection to WeChat Pay to be made, TLS included. Default: 5s.
 	ConnectTimeout time.Duration `yaml:"connect_timeout"`
+}
+
+// UpstreamGroup is addresses of WeChat Pay that stand in for each other.
+type UpstreamGroup struct {
+	// Name of the group, for merchants to name. Required, unique.
+	Name string `yaml:"name"`
+	// Its addresses, the first preferred, as in outbound.upstreams. Required.
+	Upstreams []string `yaml:"upstreams"`
 }
 
 // Listener is one outbound address.

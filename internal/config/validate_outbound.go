@@ -11,7 +11,7 @@ const upstreamFix = "write scheme and host only, as in https://api.mch.weixin.qq
 func (k *checker) outbound() {
 	o := k.c.Outbound
 	k.outboundListen(o)
-	k.upstreams(o.Upstreams)
+	k.upstreamGroups(o)
 	for i, h := range o.Hosts {
 		if !isHost(strings.Trim(h, "[]")) {
 			k.fault(fmt.Sprintf("outbound.hosts[%d]", i), "is not a host name", "write the name alone, without scheme, port and path, as in wxproxy.internal")
@@ -66,13 +66,32 @@ func anyToken(callers []Caller) bool {
 	return false
 }
 
-func (k *checker) upstreams(upstreams []string) {
-	if len(upstreams) == 0 {
-		k.fault("outbound.upstreams", "is empty", "remove the line for WeChat Pay's own addresses, or list yours")
+// upstreamGroups checks all addresses. One of another machine stands once: the
+// host that a call names tells its group.
+func (k *checker) upstreamGroups(o Outbound) {
+	names, seen := map[string]string{}, map[string]string{}
+	k.upstreams("outbound.upstreams", o.Upstreams, seen)
+	for i, g := range o.UpstreamGroups {
+		key := fmt.Sprintf("outbound.upstream_groups[%d]", i)
+		if !aliasName.MatchString(g.Name) {
+			k.fault(join(key, "name"), missingOr(g.Name, "is not a valid name"), "use 1 to 32 lower-case letters, digits, - and _, as in hk")
+		}
+		k.unique(names, join(key, "name"), g.Name, "give each group its own name")
+		k.upstreams(join(key, "upstreams"), g.Upstreams, seen)
 	}
-	seen := map[string]string{}
+	for i, m := range k.c.Merchants {
+		if _, ok := names[m.UpstreamGroup]; m.UpstreamGroup != "" && !ok {
+			k.fault(fmt.Sprintf("merchants[%d].upstream_group", i), "is not one of outbound.upstream_groups", "name one of them, or add it there with its upstreams")
+		}
+	}
+}
+
+func (k *checker) upstreams(list string, upstreams []string, seen map[string]string) {
+	if len(upstreams) == 0 {
+		k.fault(list, "is empty", "remove the line for WeChat Pay's own addresses, or list yours")
+	}
 	for i, s := range upstreams {
-		key := fmt.Sprintf("outbound.upstreams[%d]", i)
+		key := fmt.Sprintf("%s[%d]", list, i)
 		u, err := parseURL(s)
 		switch {
 		case err != nil:
@@ -82,7 +101,7 @@ func (k *checker) upstreams(upstreams []string) {
 		case u.Scheme == "http" && !loopbackHost(u.Hostname()):
 			k.fault(key, "is http:// to another machine", "use https://; plain http:// is for a simulator on loopback")
 		default:
-			k.unique(seen, key, strings.ToLower(u.Scheme+"://"+u.Host), "list each upstream once")
+			k.unique(seen, key, strings.ToLower(u.Scheme+"://"+u.Host), "list each upstream once, in one group")
 		}
 	}
 }

@@ -106,7 +106,9 @@ func (s *Sim) table() []route {
 	add("POST", "/v3/combine-transactions/out-trade-no/{combine_out_trade_no}/close", s.closeCombined)
 	add("POST", "/v3/refund/domestic/refunds", s.refund).agent = true
 	add("GET", "/v3/refund/domestic/refunds/{out_refund_no}", s.queryRefund).agent = true
-	add("GET", "/v3/certificates", s.listCertificates).agent = true
+	for _, path := range []string{"/v3/certificates", "/v3/global/certificates", "/hk/v3/certificates"} {
+		add("GET", path, s.listCertificates).agent = true
+	}
 	add("POST", "/v3/security/echo", s.echo).sensitive = []string{"encrypted_echo_message"}
 	add("GET", "/v3/bill/tradebill", s.bill(tradeBill))
 	add("GET", "/v3/bill/fundflowbill", s.bill(fundFlowBill))

@@ -313,7 +313,7 @@ func TestPauses(t *testing.T) {
 		{"Retry-After", []string{"429 later", "500"}, 30 * time.Second, 3, []time.Duration{2000, 150}, []time.Duration{2000, 250}},
 		{"Retry-After after the deadline", []string{"429 later"}, time.Second, 1, nil, nil},
 		{"no time for a pause", []string{"500"}, 50 * time.Millisecond, 1, nil, nil},
-		{"time for one", []string{"500", "500", "500"}, 250 * time.Millisecond, 2, []time.Duration{75}, []time.Duration{125}},
+		{"time for one", []string{"500", "500", "500"}, 220 * time.Millisecond, 2, []time.Duration{75}, []time.Duration{125}},
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			f := newFaulty(t, test.script...)

@@ -16,7 +16,6 @@ import (
 	"testing"
 
 	"github.com/wechatpay-apiv3/wechatpay-go/core"
-	"github.com/wechatpay-apiv3/wechatpay-go/core/auth/verifiers"
 	"github.com/wechatpay-apiv3/wechatpay-go/core/cipher/decryptors"
 	"github.com/wechatpay-apiv3/wechatpay-go/core/cipher/encryptors"
 	"github.com/wechatpay-apiv3/wechatpay-go/core/option"
@@ -167,27 +166,12 @@ func TestSensitiveFieldsOfNotifies(t *testing.T) {
 func TestSDKServicesWithSensitiveFields(t *testing.T) {
 	t.Parallel()
 	s := newShop(t, nil)
-	throwAway := newCredentials(t, mchID)
-	platform, err := utils.LoadPublicKey(string(s.wechat.read("pub_key.pem")))
-	if err != nil {
-		t.Fatal(err)
-	}
+	options, id, platform := s.sdkOptions(t)
 	merchantKey, err := utils.LoadPrivateKey(string(s.wechat.read("apiclient_key.pem")))
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.wechat.command("public-key", `{"mode":"on","percent":100}`)
-	id := s.wechat.publicKeyID()
-	base, err := url.Parse(s.outbound)
-	if err != nil {
-		t.Fatal(err)
-	}
 	opens := decryptors.NewWechatPayDecryptor(merchantKey)
-	options := []core.ClientOption{
-		option.WithMerchantCredential(mchID, throwAway.serial(), throwAway.key),
-		option.WithVerifier(verifiers.NewSHA256WithRSAPubkeyVerifier(id, *platform)),
-		option.WithHTTPClient(&http.Client{Transport: otherHost{base}}),
-	}
 	for _, way := range []struct {
 		name    string
 		options []core.ClientOption

@@ -168,7 +168,7 @@ func (g *gateways) retire() {
 
 // What the chart promises for the gateway's config, wxproxy itself checks.
 func TestGatewayConfigsOfTheChart(t *testing.T) {
-	for _, name := range []string{"gateway-values.yaml", "gateway-vault-values.yaml"} {
+	for _, name := range []string{"gateway-values.yaml", "gateway-tls-values.yaml", "gateway-vault-values.yaml"} {
 		for _, object := range documents(t, mustHelm(t, "template", "gw", chart, "-n", "pay", "--kube-version", "1.34.4", "-f", filepath.Join(chart, "ci", name))) {
 			text := textAt(object, "data", "wxproxy.yaml")
 			if text == "" {

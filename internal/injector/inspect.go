@@ -1,7 +1,6 @@
 package injector
 
 import (
-	"encoding/json"
 	"slices"
 )
 
@@ -95,7 +94,7 @@ func (a *asker) inspectMounts(w wish, native bool) {
 // kubectl debug for one.
 func (s *Settings) inspectEphemeral(raw []byte, native bool) []string {
 	p := &pod{}
-	if err := json.Unmarshal(raw, p); err != nil {
+	if err := unmarshal(raw, p); err != nil {
 		return []string{"the pod is not valid: " + err.Error()}
 	}
 	a := &asker{s: s, p: p}

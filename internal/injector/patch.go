@@ -1,12 +1,13 @@
 package injector
 
 import (
-	"encoding/json"
 	"fmt"
 	"maps"
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/go-json-experiment/json/jsontext"
 )
 
 // operation is one step of an RFC 6902 patch.
@@ -111,7 +112,7 @@ func (x *patch) sidecar(c map[string]any, native, first bool) {
 // inject decides about one pod. Problems are what the user has to change.
 func (s *Settings) inject(raw []byte, namespace string, native bool) (ops []operation, w wish, problems []string) {
 	p := &pod{}
-	if err := json.Unmarshal(raw, p); err != nil {
+	if err := unmarshal(raw, p); err != nil {
 		return nil, w, []string{"the pod is not valid: " + err.Error()}
 	}
 	a := &asker{s: s, p: p, namespace: namespace}
@@ -125,8 +126,10 @@ func (s *Settings) inject(raw []byte, namespace string, native bool) (ops []oper
 		return nil, w, []string{"the injector's settings do not fit: " + err.Error()}
 	}
 	x := newPatch(p)
-	var parts struct{ Metadata json.RawMessage }
-	if json.Unmarshal(raw, &parts) == nil && (len(parts.Metadata) == 0 || string(parts.Metadata) == "null") {
+	var parts struct {
+		Metadata jsontext.Value `json:"metadata"`
+	}
+	if unmarshal(raw, &parts) == nil && (len(parts.Metadata) == 0 || string(parts.Metadata) == "null") {
 		x.op("add", "/metadata", map[string]any{})
 	}
 	template := object(s.Pod["metadata"])

@@ -1,8 +1,11 @@
 package injector
 
 import (
+	"cmp"
 	"slices"
 	"strings"
+
+	"github.com/go-json-experiment/json"
 )
 
 // pod is what the injector looks at of a pod. The rest stays as it is: the
@@ -25,6 +28,7 @@ type pod struct {
 			Name string `json:"name"`
 		} `json:"os"`
 		ServiceAccountName            string `json:"serviceAccountName"`
+		ServiceAccount                string `json:"serviceAccount"`
 		RestartPolicy                 string `json:"restartPolicy"`
 		ShareProcessNamespace         bool   `json:"shareProcessNamespace"`
 		HostPID                       bool   `json:"hostPID"`
@@ -56,11 +60,14 @@ type mount struct {
 	MountPath string `json:"mountPath"`
 }
 
+// unmarshal reads names as an API server does: letter case counts, and none may
+// stand twice. To encoding/json Containers would be containers.
+func unmarshal(raw []byte, into any) error { return json.Unmarshal(raw, into) }
+
+// account is the pod's service account. Manifests may still have it under its
+// old name.
 func (p *pod) account() string {
-	if p.Spec.ServiceAccountName == "" {
-		return "default"
-	}
-	return p.Spec.ServiceAccountName
+	return cmp.Or(p.Spec.ServiceAccountName, p.Spec.ServiceAccount, "default")
 }
 
 // grace is how long Kubernetes gives the pod to end, in seconds.

@@ -142,8 +142,9 @@ type exchange struct {
 	before    string // what became of the last attempt that was sent and repeated
 	held      int64
 	isForm    bool
-	upload    *upload // nil: the body is not a form, or was not begun
-	answered  int64   // of held, the answer's part
+	began     time.Time // what the call's time counts from: start, or the end of an upload's reading
+	upload    *upload   // nil: the body is not a form, or was not begun
+	answered  int64     // of held, the answer's part
 	answer    *http.Response
 	body      []byte // of a verified answer
 	verified  string // what Wxproxy-Verified says
@@ -165,6 +166,7 @@ type exchange struct {
 // serve walks one request through: admit, choose, read, send, verify, answer.
 func (o *Outbound) serve(w http.ResponseWriter, r *http.Request, l Listener) {
 	x := &exchange{id: rand.Text(), start: o.now(), read: r.Body == http.NoBody}
+	x.began = x.start
 	w.Header().Set(headerRequestID, x.id)
 	limitWrite(w, x.start.Add(o.timeout)) // the last request's on this connection may have passed
 	if isLocal(r) {
@@ -231,6 +233,9 @@ func (o *Outbound) prepareAndSend(ctx context.Context, w http.ResponseWriter, r 
 	if f = o.readRest(x, d); f != nil {
 		return f
 	}
+	if x.isForm {
+		x.began = o.now() // an upload may take its time to come
+	}
 	key := x.merchant.Signer()
 	if key == nil {
 		return fail(ReasonKeyUnavailable, "no key is loaded for merchant %s; see /readyz on the admin port", x.merchant.Name)
@@ -244,10 +249,13 @@ func (o *Outbound) prepareAndSend(ctx context.Context, w http.ResponseWriter, r 
 	})
 }
 
+// timeLeft is what of outbound.timeout the call still has.
+func (o *Outbound) timeLeft(x *exchange) time.Duration { return o.timeout - o.now().Sub(x.began) }
+
 // waitForRate holds a call back until its merchant's rates let it go, or says
 // 429 at once when that is after the deadline.
 func (o *Outbound) waitForRate(ctx context.Context, x *exchange) *failure {
-	key, err := o.rates.wait(ctx, x.merchant.Name, x.endpoint.Family, o.timeout-o.now().Sub(x.start))
+	key, err := o.rates.wait(ctx, x.merchant.Name, x.endpoint.Family, o.timeLeft(x))
 	switch {
 	case err == nil:
 		return nil

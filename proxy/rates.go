@@ -64,7 +64,7 @@ func (r *rates) wait(ctx context.Context, merchant, family string, within time.D
 		}
 		t := l.limiter.Reserve()
 		taken = append(taken, t)
-		if delay := t.Delay(); delay >= within {
+		if delay := t.Delay(); delay > 0 && delay >= within {
 			giveBack()
 			return l.key, errRate
 		} else if delay >= longest {

@@ -18,7 +18,7 @@ func (x *exchange) mayRepeat() bool {
 // repeated is sent again only if no connection came about.
 func (o *Outbound) ask(ctx context.Context, x *exchange, c *Call) *failure {
 	t := o.upstream.try(c)
-	t.deadline = o.upstream.now().Add(o.timeout - o.now().Sub(x.start))
+	t.deadline = o.upstream.now().Add(o.timeLeft(x))
 	for {
 		f := o.send(ctx, x, t)
 		if f == nil {

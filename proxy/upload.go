@@ -149,6 +149,14 @@ func (u *upload) begun() bool {
 	return u.sent > 0
 }
 
+// spoiled reports whether the form itself ended the upload: it is bad, or the app
+// did not send it whole.
+func (u *upload) spoiled() bool {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return u.err != nil && !errors.Is(u.err, io.EOF) && !errors.Is(u.err, errStopped)
+}
+
 // traced adds to the trace of an attempt. When WeChat Pay answers before it has
 // the whole request, nothing more is sent: a write that fails would hide the
 // answer. A status below 200 is no answer yet.

@@ -145,8 +145,12 @@ func (u *Upstream) attempt(ctx context.Context, host *upstreamHost, c *Call) (an
 	traced := httptrace.WithClientTrace(ctx, trace)
 	done := host.begin()
 	defer func() {
-		done(host.verdict(answer, err, connected.Load()))
-		u.metrics.attempts.WithLabelValues(host.base.Host, attemptOutcome(err)).Inc()
+		verdict, outcome := host.verdict(answer, err, connected.Load()), attemptOutcome(err)
+		if err != nil && c.upload != nil && c.upload.spoiled() {
+			verdict, outcome = errNotItsFault, attemptOutcome(errNotItsFault)
+		}
+		done(verdict)
+		u.metrics.attempts.WithLabelValues(host.base.Host, outcome).Inc()
 	}()
 	r, err := newRequest(signer.With(traced, c.Signer, c.Signed), host.base, c)
 	if err != nil {

@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"strings"
+	"time"
 
 	"github.com/caddyserver/certmagic"
 
@@ -98,7 +99,10 @@ func (s *sidecar) openACME(ctx context.Context, o doorcert.Options, notify net.A
 		if err := s.open(roleChallenge, a.HTTPListen, s.cfg.Outbound.SocketMode, h); err != nil {
 			return fmt.Errorf("acme.http_listen: %w", err)
 		}
-		options.HTTPListener = s.doors[len(s.doors)-1].listener.Addr()
+		door := s.doors[len(s.doors)-1]
+		// Strangers reach it, and challenges have no bodies.
+		door.server.ReadTimeout, door.server.WriteTimeout = challengeTimeout, challengeTimeout
+		options.HTTPListener = door.listener.Addr()
 	}
 	managed, err := doorcert.NewACME(o, options)
 	if err != nil {
@@ -108,6 +112,9 @@ func (s *sidecar) openACME(ctx context.Context, o doorcert.Options, notify net.A
 	s.callback.door = managed.Door
 	return nil
 }
+
+// challengeTimeout bounds one request for a challenge.
+const challengeTimeout = 10 * time.Second
 
 // acmeRoots is nil where the system's certificates are trusted.
 func acmeRoots(a config.ACME) (*x509.CertPool, error) {

@@ -64,6 +64,7 @@ func (s *sidecar) drain(life context.Context) error {
 	life, end := context.WithTimeout(life, s.cfg.ShutdownGrace)
 	defer end()
 	s.pause(life, s.cfg.ShutdownDelay)
+	until := time.Now().Add(s.cfg.ShutdownLinger) // the drain of notify is a part of it
 	failed := s.shut(ctx, roleNotify)
 	if s.notify != nil {
 		failed = errors.Join(failed, s.notify.Drain(ctx))
@@ -71,7 +72,7 @@ func (s *sidecar) drain(life context.Context) error {
 	if s.cfg.ShutdownLinger > 0 {
 		s.log.Info("notify has stopped, outbound goes on", "shutdown_linger", s.cfg.ShutdownLinger)
 	}
-	s.pause(life, s.cfg.ShutdownLinger)
+	s.pause(life, time.Until(until))
 	for _, r := range []role{roleOutbound, roleChallenge, roleControl, roleAdmin} {
 		failed = errors.Join(failed, s.shut(ctx, r))
 	}

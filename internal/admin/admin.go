@@ -22,8 +22,8 @@ type Status struct {
 }
 
 // Health serves /healthz (the process lives), /readyz (every merchant has a
-// key and a usable platform key, and no certificate is about to end; it says
-// which has not, or is), /readyz/ALIAS (this one has) and /metrics.
+// key and a usable platform key; it says which has not, and which certificate
+// is about to end), /readyz/ALIAS (this one has) and /metrics.
 func Health(statuses func() []Status, metrics http.Handler) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
@@ -60,11 +60,15 @@ func ready(w http.ResponseWriter, list []Status, all bool) {
 	}{Ready: true}
 	list = slices.Clone(list)
 	list = slices.DeleteFunc(list, func(s Status) bool {
-		answer.Ready = answer.Ready && s.Ready
+		// The end of a certificate is told and turns nothing: who is taken out of
+		// traffic for it could not answer the challenge that would renew it, and
+		// apps need the outbound side whatever WeChat Pay sees of the other.
 		if s.Certificate != "" {
 			answer.Certificates = append(answer.Certificates, s)
+			return true
 		}
-		return s.Certificate != ""
+		answer.Ready = answer.Ready && s.Ready
+		return false
 	})
 	answer.Total = len(list)
 	for _, s := range list {

@@ -132,6 +132,7 @@ func rootCertificate(key *ecdsa.PrivateKey, now time.Time) ([]byte, error) {
 		SerialNumber: serial, Subject: pkix.Name{CommonName: fmt.Sprintf("wxproxy development CA %08x", serial.Uint64()>>32)},
 		NotBefore: now.Add(-time.Hour), NotAfter: now.AddDate(10, 0, 0),
 		IsCA: true, BasicConstraintsValid: true, MaxPathLenZero: true, KeyUsage: x509.KeyUsageCertSign,
+		ExtKeyUsage:                 []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}, // name constraints bind nothing else that it could sign
 		PermittedDNSDomainsCritical: true, PermittedDNSDomains: privateDomains,
 	}
 	for _, text := range privateNetworks {

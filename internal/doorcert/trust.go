@@ -17,7 +17,7 @@ This machine, Debian and Ubuntu:
 Fedora, RHEL and their kin:
   sudo trust anchor ROOT
 macOS:
-  sudo security add-trusted-cert -d -r trustRoot -k /Library/Keychains/System.keychain ROOT
+  sudo security add-trusted-cert -d -r trustRoot -p ssl -k /Library/Keychains/System.keychain ROOT
 Windows, as administrator:
   certutil -addstore -f ROOT_STORE ROOT
 

@@ -42,6 +42,9 @@ type Merchant struct {
 	// Secret is the name of a Secret in the pod's namespace. The sidecar alone gets it, as
 	// files below /etc/wxproxy/ALIAS. Empty: none, the keys are in Vault.
 	Secret string `yaml:"secret"`
+	// VaultRole is the role of Vault's Kubernetes method that reads this merchant's keys and no
+	// other's, bound to the service accounts that have its grant. Empty: the config's own.
+	VaultRole string `yaml:"vault_role"`
 }
 
 // Grant lets some service accounts of one namespace use some merchants.

@@ -40,6 +40,9 @@ func (s *Settings) config(w wish, native bool) (string, error) {
 		list = append(list, entry)
 	}
 	c["merchants"] = list
+	if err := s.vaultRole(c, w.merchants); err != nil {
+		return "", err
+	}
 	outbound := section(c, "outbound")
 	outbound["listen"] = fmt.Sprintf("127.0.0.1:%d", s.Ports.Outbound)
 	if w.socket {
@@ -71,6 +74,21 @@ func (s *Settings) config(w wish, native bool) (string, error) {
 	}
 	out, err := yaml.Marshal(c)
 	return string(out), err
+}
+
+// vaultRole sets the role by which a sidecar logs in, which is that of its
+// merchants: with one role for all, each pod's account could read every key.
+func (s *Settings) vaultRole(c map[string]any, merchants []string) error {
+	role := s.Merchants[merchants[0]].VaultRole
+	for _, alias := range merchants {
+		if s.Merchants[alias].VaultRole != role {
+			return fmt.Errorf("merchants %s and %s have different Vault roles: one sidecar logs in with one; give them the same vault_role, or the pod one of them", merchants[0], alias)
+		}
+	}
+	if role != "" {
+		section(section(c, "vault"), "auth")["role"] = role
+	}
+	return nil
 }
 
 func section(c map[string]any, key string) map[string]any {
@@ -120,8 +138,8 @@ func (s *Settings) container(w wish, native bool) (map[string]any, error) {
 		}
 		section(resources, kind)[what] = w.resources[name]
 	}
-	// Kubernetes would expand $(NAME).
-	env := append(array(c["env"]), variable(configVariable, strings.ReplaceAll(config, "$(", "$$(")))
+	// Kubernetes expands $(NAME), and makes one of two dollars.
+	env := append(array(c["env"]), variable(configVariable, strings.ReplaceAll(config, "$", "$$")))
 	c["env"] = append(env, goLimits(object(resources["limits"]), env)...)
 	mounts := array(c["volumeMounts"])
 	for _, v := range s.volumes(w) {

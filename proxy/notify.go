@@ -9,7 +9,6 @@ import (
 	"log/slog"
 	"net/http"
 	"net/netip"
-	"strconv"
 	"sync"
 	"time"
 
@@ -289,13 +288,4 @@ func (n *Notify) answerFromApp(w http.ResponseWriter, x *callback, got result) {
 		w.Header().Set("Authorization", authorization)
 	}
 	writeJSON(w, got.status, got.body)
-}
-
-func writeJSON(w http.ResponseWriter, status int, body []byte) {
-	w.Header().Set("Content-Type", "application/json; charset=utf-8")
-	if bodyAllowed(status) {
-		w.Header().Set("Content-Length", strconv.Itoa(len(body)))
-	}
-	w.WriteHeader(status)
-	_, _ = w.Write(body)
 }

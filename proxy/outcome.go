@@ -1,6 +1,9 @@
 package proxy
 
-import "net/http"
+import (
+	"net/http"
+	"strconv"
+)
 
 // outcome says what became of a notify; it is a metric label, and the table
 // below is the one place that maps it to what WeChat Pay is told.
@@ -83,4 +86,13 @@ func (o outcome) failedVerification() bool {
 	default:
 		return false
 	}
+}
+
+func writeJSON(w http.ResponseWriter, status int, body []byte) {
+	w.Header().Set("Content-Type", "application/json; charset=utf-8")
+	if bodyAllowed(status) {
+		w.Header().Set("Content-Length", strconv.Itoa(len(body)))
+	}
+	w.WriteHeader(status)
+	_, _ = w.Write(body)
 }

@@ -24,8 +24,8 @@ func FuzzAnswers(f *testing.F) {
 	server.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { (*answer.Load())(w, r) })
 	good := http.HandlerFunc(server.ServeHTTP)
 	f.Fuzz(func(t *testing.T, code int, text string) {
-		if code < 200 || code > 499 || code == http.StatusTooManyRequests { // others are repeated, which takes time
-			t.Skip()
+		if code < 200 || code > 499 || code == http.StatusTooManyRequests {
+			t.Skip("answered so, a request is repeated, which takes time")
 		}
 		answer.Store(&good)
 		c := loggedIn(t, server, nil)

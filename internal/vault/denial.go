@@ -14,6 +14,9 @@ const (
 	probeInterval = 5 * time.Second
 	// loginInterval is the least time between two logins after denials.
 	loginInterval = 200 * time.Millisecond
+	// blindLogins in a row whose tokens could not be asked at once mean that the
+	// policy forbids the question. One alone may have been revoked meanwhile.
+	blindLogins = 3
 )
 
 // denials is what is known of them, so that not every one asks Vault again.
@@ -22,7 +25,7 @@ type denials struct {
 	missing map[string]time.Time // paths that a good token was denied
 	refused error                // of the last login, if it failed
 	until   time.Time            // how long refused counts
-	blind   bool                 // the token may not look itself up, so that it always seems lost
+	blind   int                  // logins in a row whose token may not look itself up, so that it seems lost
 	login   time.Time            // when a denial last led to a login
 }
 
@@ -67,7 +70,12 @@ func (c *Client) relogged(ctx context.Context) {
 	lost, err := c.tokenLost(ctx)
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.denials.login, c.denials.blind = c.now(), err == nil && lost
+	c.denials.login = c.now()
+	if err == nil && lost {
+		c.denials.blind++
+	} else {
+		c.denials.blind = 0
+	}
 	c.state.LoggedIn = true
 }
 
@@ -83,7 +91,7 @@ func (c *Client) recall(path string, began time.Time) (known, again bool, err er
 	case d.good.After(began): // the token was good later than this
 		d.miss(path, now)
 		return true, false, nil
-	case now.Sub(d.missing[path]) < probeInterval, d.blind && now.Sub(c.loginAt) < probeInterval:
+	case now.Sub(d.missing[path]) < probeInterval, d.blind >= blindLogins && now.Sub(c.loginAt) < probeInterval:
 		return true, false, nil
 	case d.refused != nil && now.Before(d.until):
 		return true, false, d.refused

@@ -53,6 +53,29 @@ func TestRevokedAgainAndAgain(t *testing.T) {
 	}
 }
 
+// A token that is revoked before it could be asked about itself is no sign that
+// it may not be: the request goes on with a further login.
+func TestRevokedAtOnce(t *testing.T) {
+	t.Parallel()
+	f := newFake(t)
+	c := byRole(t, f)
+	login, cut := f.pages[appRoleLogin], false
+	f.on(appRoleLogin, func(w http.ResponseWriter, r *http.Request) {
+		login(w, r)
+		if !cut { // the first token of these is gone as soon as it is made
+			cut = true
+			f.accept("revoked")
+		}
+	})
+	f.accept("revoked")
+	if err := c.field(t); err != nil {
+		t.Error(err)
+	}
+	if n := f.requests(appRoleLogin); n != 3 {
+		t.Errorf("%d logins", n)
+	}
+}
+
 // A permission that is missing costs no login, and one question in a while;
 // for another path the token is asked at once.
 func TestMissingPermissionMakesNoLogin(t *testing.T) {
@@ -86,8 +109,8 @@ func TestMissingPermissionMakesNoLogin(t *testing.T) {
 	}
 }
 
-// A token that may not ask about itself always seems lost: one login in a
-// while finds out.
+// A token that may not ask about itself always seems lost: a few logins find
+// out, and then one in a while.
 func TestMissingPermissionOfABlindToken(t *testing.T) {
 	t.Parallel()
 	f := newFake(t)
@@ -96,14 +119,25 @@ func TestMissingPermissionOfABlindToken(t *testing.T) {
 	f.blind = true
 	f.mu.Unlock()
 	f.on("secret/data/shop", status(http.StatusForbidden))
-	for range 20 {
+	denied := func() {
+		t.Helper()
 		err := c.field(t)
 		if !errors.Is(err, vault.ErrDenied) || errors.Is(err, vault.ErrLogin) || !c.State().LoggedIn {
 			t.Fatalf("got %v", err)
 		}
 	}
-	if n := f.requests(appRoleLogin); n != 2 {
-		t.Errorf("%d logins", n)
+	for range 20 {
+		denied()
+	}
+	if n := f.requests(appRoleLogin); n != 4 {
+		t.Errorf("%d logins, want the first and three that find out", n)
+	}
+	c.advance(probeInterval)
+	for range 20 {
+		denied()
+	}
+	if n := f.requests(appRoleLogin); n != 5 {
+		t.Errorf("%d logins after a while", n)
 	}
 }
 

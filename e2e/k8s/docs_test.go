@@ -33,6 +33,7 @@ func TestDocs(t *testing.T) {
 	r.ready("shop", simplePod("first", "default"))
 	for _, m := range manifests {
 		kube.must(t, http.MethodPost, resource(t, m, "shop")+"?fieldValidation=Strict", m)
+		numbered(t, m)
 	}
 	app := podOf(t, manifests[0])
 	delete(app["metadata"].(map[string]any), "ownerReferences") // the Deployment of the document has no uid
@@ -44,6 +45,22 @@ func TestDocs(t *testing.T) {
 		mustHelm(t, "template", "wxproxy", chart, "--kube-version", "1.34.4", "-f", write(t, t.TempDir(), "values.yaml", v))
 	}
 	withoutWebhook(t, doc, first, manifests[0])
+}
+
+// numbered: the ports of Services have targets by number. Until 1.33 the
+// EndpointSlice controller, which is not here, looked for names in the pod's
+// ordinary containers alone, and a native sidecar's was not found.
+func numbered(t *testing.T, object map[string]any) {
+	t.Helper()
+	ports, _ := at(object, "spec", "ports").([]any)
+	if object["kind"] == "Service" && len(ports) == 0 {
+		t.Errorf("the Service %s has no ports", textAt(object, "metadata", "name"))
+	}
+	for _, p := range ports {
+		if _, ok := at(p, "targetPort").(float64); !ok {
+			t.Errorf("the Service %s has the target %v: write the number", textAt(object, "metadata", "name"), at(p, "targetPort"))
+		}
+	}
 }
 
 // withoutWebhook runs the commands of the document, up to kubectl.

@@ -16,6 +16,7 @@ import (
 	"github.com/wxproxy/wxproxy/internal/check"
 	"github.com/wxproxy/wxproxy/internal/config"
 	"github.com/wxproxy/wxproxy/internal/secret"
+	"github.com/wxproxy/wxproxy/internal/vault"
 	"github.com/wxproxy/wxproxy/internal/wire"
 	"github.com/wxproxy/wxproxy/proxy"
 )
@@ -100,15 +101,16 @@ func hasColour(w io.Writer) bool {
 // the sidecar that load what the config names, as serve does.
 func (f *checkFlags) prepare(ctx context.Context, cfg *config.Config, path string) (check.Input, check.Options, error) {
 	s := &sidecar{cfg: cfg, log: slog.New(slog.DiscardHandler), reader: secret.Reader{Env: os.LookupEnv}}
-	vault := s.tryVault(ctx, f.offline)
+	trials := append(s.tryVault(ctx, f.offline), s.trials()...)
 	in := check.Input{
 		Source: path, StateDir: cfg.StateDir, PublicURL: cfg.Notify.PublicURL,
 		Callback:  s.checkedCallback(),
-		Listeners: checkedListeners(cfg), Trials: append(vault, s.trials()...),
+		Listeners: checkedListeners(cfg), Trials: trials,
 	}
 	for _, w := range cfg.Warnings() {
 		in.Warnings = append(in.Warnings, checkedFault(w))
 	}
+	in.Warnings = append(in.Warnings, s.blindToken(ctx)...)
 	for _, m := range cfg.Merchants {
 		in.Merchants = append(in.Merchants, check.Merchant{Spec: merchantSpec(m), Certificates: m.Downloads(), CertificatesPath: m.CertificatesPath(), Group: m.UpstreamGroup})
 	}
@@ -148,6 +150,22 @@ func (s *sidecar) tryVault(ctx context.Context, offline bool) []check.Trial {
 	return []check.Trial{{
 		Group: check.GroupConfig, Name: "vault", Detail: "logged in at " + c.Vault.Address + " by " + c.Vault.Auth.Method,
 		Fix: "correct vault: in the config, or see to Vault", Try: func(context.Context) error { return err },
+	}}
+}
+
+// blindToken warns of a login that cannot tell a revoked token from a missing
+// permission. What else is wrong with Vault the other lines say.
+func (s *sidecar) blindToken(ctx context.Context) []check.Fault {
+	if s.vault == nil || !s.vault.State().LoggedIn {
+		return nil
+	}
+	err := s.vault.CheckToken(ctx)
+	if !errors.Is(err, vault.ErrDenied) {
+		return nil
+	}
+	return []check.Fault{{
+		Key: "vault.auth", Problem: "the token may not look itself up, so that a revoked one is found out late: " + err.Error(),
+		Fix: "add these lines to the policy, or give the role Vault's policy default",
 	}}
 }
 

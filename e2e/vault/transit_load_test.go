@@ -1,6 +1,7 @@
 package vault_test
 
 import (
+	"net/http"
 	"regexp"
 	"strings"
 	"testing"
@@ -69,4 +70,37 @@ func TestTransitTroubles(t *testing.T) {
 		t.Error("no key_unavailable in the metrics")
 	}
 	searchSecrets(t, s.text(), w, v, dir)
+}
+
+// The same for a role without Vault's policy default, whose tokens may not look
+// themselves up. check says what to add.
+func TestBlindTokenRevoked(t *testing.T) {
+	t.Parallel()
+	v, w, dir := setUp(t, "1h")
+	importKey(t, v, w)
+	v.post("auth/approle/role/wxproxy", `{"token_policies":"wxproxy","token_ttl":"1h","token_no_default_policy":true}`)
+	s := serve(t, dir, config(w, v, "transit:transit/wechatpay-shop", "refresh: 1s"))
+	l := s.load(2)
+	for range 8 {
+		l.more(t, signed, 10)
+		v.post("sys/leases/revoke-prefix/auth/approle", "")
+	}
+	l.more(t, signed, 10)
+	l.end(t)
+	before := s.logins()
+	v.rules(reading)
+	for range 20 {
+		if status, _, _ := s.call(); status != http.StatusServiceUnavailable {
+			t.Errorf("without permission to sign: %d", status)
+		}
+	}
+	if n := s.logins() - before; n != 0 {
+		t.Errorf("a missing permission made %d logins", n)
+	}
+	v.rules(reading + signing)
+	report, code := s.check(t)
+	if code != 0 || !strings.Contains(report, `path "auth/token/lookup-self" { capabilities = ["read"] }`) {
+		t.Errorf("check ends with %d and says:\n%s", code, report)
+	}
+	searchSecrets(t, s.text()+report, w, v, dir)
 }

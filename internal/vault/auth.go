@@ -90,10 +90,12 @@ func (c *Client) loginSince(ctx context.Context, since time.Time) error {
 	return nil
 }
 
-// set takes over a login.
+// set takes over a login: token and time together, so that whoever finds the
+// new token good knows that it is not the one of before.
 func (c *Client) set(login *api.Secret) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	c.api.SetToken(login.Auth.ClientToken)
 	c.login, c.state.LoggedIn, c.state.Expires = login, true, time.Time{}
 	c.loginAt, c.denials.refused = c.now(), nil
 	if login.Auth.LeaseDuration > 0 {
@@ -194,7 +196,6 @@ func (c *Client) loginWith(ctx context.Context, data map[string]any) (*api.Secre
 	if answer == nil || answer.Auth == nil || answer.Auth.ClientToken == "" {
 		return nil, errors.New("the answer has no token")
 	}
-	c.api.SetToken(answer.Auth.ClientToken)
 	return answer, nil
 }
 
@@ -223,6 +224,5 @@ func (c *Client) loginToken(ctx context.Context, token string) (*api.Secret, err
 		return nil, errors.New("the token is at its end")
 	}
 	renewable, _ := answer.TokenIsRenewable()
-	c.api.SetToken(token)
 	return &api.Secret{Auth: &api.SecretAuth{ClientToken: token, LeaseDuration: int(ttl.Seconds()), Renewable: renewable}}, nil
 }

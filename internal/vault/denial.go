@@ -1,8 +1,11 @@
 package vault
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"fmt"
+	"strings"
 	"time"
 
 	"github.com/hashicorp/vault/api"
@@ -14,63 +17,73 @@ const (
 	probeInterval = 5 * time.Second
 	// loginInterval is the least time between two logins after denials.
 	loginInterval = 200 * time.Millisecond
-	// blindLogins in a row whose tokens could not be asked at once mean that the
-	// policy forbids the question. One alone may have been revoked meanwhile.
+	// blindLogins in a row that helped nobody, and whose tokens could not be
+	// asked at once, mean that the policy forbids the question and what was
+	// wanted. One alone may have been revoked meanwhile.
 	blindLogins = 3
+	// aboutMount tells of the mount of a path whoever may do anything in it.
+	aboutMount = "sys/internal/ui/mounts/"
 )
 
 // denials is what is known of them, so that not every one asks Vault again.
 type denials struct {
 	good    time.Time            // when the token was last asked for, and found to be good
-	missing map[string]time.Time // paths that a good token was denied
+	missing map[string]time.Time // paths that a good token was denied, until they are allowed
+	allowed string               // the path that was allowed last
 	refused error                // of the last login, if it failed
 	until   time.Time            // how long refused counts
-	blind   int                  // logins in a row whose token may not look itself up, so that it seems lost
+	blind   int                  // logins in a row whose token seems lost at once, and was denied what it was for
+	wanted  string               // the path that the last login was for
 	login   time.Time            // when a denial last led to a login
+}
+
+// denial is one of a request.
+type denial struct {
+	path        string
+	began, came time.Time // the request, and Vault's answer
 }
 
 // afterDenial says whether a request that was denied should be made again: the
 // token was replaced since it began, by somebody else or now. Requests that are
 // denied together wait for the one that asks.
-func (c *Client) afterDenial(ctx context.Context, path string, began time.Time) (again bool, err error) {
+func (c *Client) afterDenial(ctx context.Context, d denial) (again bool, err error) {
 	select {
 	case c.asking <- struct{}{}:
 		defer func() { <-c.asking }()
 	case <-ctx.Done():
 		return false, explain(ctx, ctx.Err())
 	}
-	if known, again, err := c.recall(path, began); known {
+	if known, again, err := c.recall(d); known {
 		return again, err
 	}
 	asked := c.now()
-	lost, err := c.tokenLost(ctx)
+	lost, err := c.tokenLost(ctx, d.path)
 	if err != nil {
 		return false, err
 	}
 	if !lost {
-		c.permissionMissing(path, asked)
-		return false, nil
+		return c.permissionMissing(d, asked), nil
 	}
 	if err := c.waitForLogin(ctx); err != nil {
 		return false, err
 	}
-	err = c.loginSince(ctx, began)
+	err = c.loginSince(ctx, d.began)
 	c.note("login", err)
 	if err != nil {
 		c.refuse(err)
 		return false, err
 	}
 	c.wake()
-	c.relogged(ctx)
+	c.relogged(ctx, d.path)
 	return true, nil
 }
 
 // relogged notes a login after a denial, and whether its token can be asked.
-func (c *Client) relogged(ctx context.Context) {
-	lost, err := c.tokenLost(ctx)
+func (c *Client) relogged(ctx context.Context, path string) {
+	lost, err := c.tokenLost(ctx, path)
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.denials.login = c.now()
+	c.denials.login, c.denials.wanted = c.now(), path
 	if err == nil && lost {
 		c.denials.blind++
 	} else {
@@ -80,18 +93,18 @@ func (c *Client) relogged(ctx context.Context) {
 }
 
 // recall answers from what is known already.
-func (c *Client) recall(path string, began time.Time) (known, again bool, err error) {
+func (c *Client) recall(this denial) (known, again bool, err error) {
 	now := c.now()
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	d := &c.denials
 	switch {
-	case c.loginAt.After(began):
+	case c.loginAt.After(this.began):
 		return true, true, nil
-	case d.good.After(began): // the token was good later than this
-		d.miss(path, now)
+	case d.good.After(this.came): // so the token was good when it was denied this
+		d.miss(this.path, now)
 		return true, false, nil
-	case now.Sub(d.missing[path]) < probeInterval, d.blind >= blindLogins && now.Sub(c.loginAt) < probeInterval:
+	case now.Sub(d.missing[this.path]) < probeInterval, d.blind >= blindLogins && now.Sub(c.loginAt) < probeInterval:
 		return true, false, nil
 	case d.refused != nil && now.Before(d.until):
 		return true, false, d.refused
@@ -106,11 +119,30 @@ func (d *denials) miss(path string, now time.Time) {
 	d.missing[path] = now
 }
 
-func (c *Client) permissionMissing(path string, asked time.Time) {
+// permissionMissing notes that a good token was denied a path, unless the good
+// one is newer than the one that was denied.
+func (c *Client) permissionMissing(d denial, asked time.Time) (again bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.denials.good = asked
-	c.denials.miss(path, c.now())
+	if c.loginAt.After(d.began) {
+		return true
+	}
+	c.denials.miss(d.path, c.now())
+	return false
+}
+
+// allow notes what Vault let us do: the path is not missing, and a login for it
+// was of use.
+func (c *Client) allow(path string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	d := &c.denials
+	d.allowed = path
+	delete(d.missing, path)
+	if d.wanted == path {
+		d.blind = 0
+	}
 }
 
 // refuse keeps a login that failed for those who are denied next, and has Run
@@ -129,18 +161,43 @@ func (c *Client) refuse(err error) {
 	c.wake()
 }
 
-// tokenLost asks Vault whether it still knows our token.
-func (c *Client) tokenLost(ctx context.Context) (bool, error) {
-	_, err := c.once(ctx, func(ctx context.Context) (*api.Secret, error) {
-		return c.api.Auth().Token().LookupSelfWithContext(ctx)
-	})
+// tokenLost asks Vault whether it still knows our token. One that may not look
+// itself up still learns about a mount in which it may do anything: that of
+// what it was last allowed, or else of path.
+func (c *Client) tokenLost(ctx context.Context, path string) (bool, error) {
+	_, err := c.once(ctx, c.lookUp)
 	if !errors.Is(err, ErrDenied) {
+		return false, err
+	}
+	c.mu.Lock()
+	path = cmp.Or(c.denials.allowed, path)
+	c.mu.Unlock()
+	mount, err := c.once(ctx, c.read("", aboutMount+strings.TrimPrefix(path, aboutMount)).do)
+	switch {
+	case err == nil && mount != nil:
+		return false, nil
+	case outage(err), gaveUp(err):
 		return false, err
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.state.LoggedIn = false
 	return true, nil
+}
+
+// CheckToken asks whether our token may look itself up. Denied, the error has
+// the policy that a login lacks which goes without Vault's own policy default.
+func (c *Client) CheckToken(ctx context.Context) error {
+	_, err := c.once(ctx, c.lookUp)
+	if !errors.Is(err, ErrDenied) {
+		return err
+	}
+	return fmt.Errorf("%w; %s, and to keep the login path %q { capabilities = [%q] }",
+		err, policyFor("auth/token/lookup-self", "read"), "auth/token/renew-self", "update")
+}
+
+func (c *Client) lookUp(ctx context.Context) (*api.Secret, error) {
+	return c.api.Auth().Token().LookupSelfWithContext(ctx)
 }
 
 // waitForLogin returns when the next login may be made.

@@ -131,7 +131,7 @@ func (c *Client) mountOf(ctx context.Context, path string, age int) (mount, erro
 		return c.kv.mounts[i], nil
 	}
 	c.mu.Unlock()
-	answer, err := c.ask(ctx, c.read("kv_mount", "sys/internal/ui/mounts/"+path))
+	answer, err := c.ask(ctx, c.read("kv_mount", aboutMount+path))
 	first, _, _ := strings.Cut(path, "/")
 	guess := mount{name: first, version: 2, guessed: true}
 	switch {

@@ -109,8 +109,8 @@ func TestMissingPermissionMakesNoLogin(t *testing.T) {
 	}
 }
 
-// A token that may not ask about itself always seems lost: a few logins find
-// out, and then one in a while.
+// A token that may ask neither about itself nor about any mount always seems
+// lost: a few logins find out, and then one in a while.
 func TestMissingPermissionOfABlindToken(t *testing.T) {
 	t.Parallel()
 	f := newFake(t)
@@ -118,6 +118,7 @@ func TestMissingPermissionOfABlindToken(t *testing.T) {
 	f.mu.Lock()
 	f.blind = true
 	f.mu.Unlock()
+	f.on(mountPath, status(http.StatusForbidden))
 	f.on("secret/data/shop", status(http.StatusForbidden))
 	denied := func() {
 		t.Helper()

@@ -38,10 +38,13 @@ func (c *Client) ask(ctx context.Context, q call) (*api.Secret, error) {
 func (c *Client) request(ctx context.Context, q call) (answer *api.Secret, err error) {
 	for range maxRounds {
 		began := c.now()
-		if answer, err = c.once(ctx, q.do); !errors.Is(err, ErrDenied) {
+		if answer, err = c.once(ctx, q.do); err == nil {
+			c.allow(q.path)
+		}
+		if !errors.Is(err, ErrDenied) {
 			break
 		}
-		again, failed := c.afterDenial(ctx, q.path, began)
+		again, failed := c.afterDenial(ctx, denial{path: q.path, began: began, came: c.now()})
 		if failed != nil {
 			err = failed
 		}

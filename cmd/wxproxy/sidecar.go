@@ -34,6 +34,7 @@ type sidecar struct {
 	table     *endpoint.Table
 	upstream  *proxy.Upstream
 	vault     *vault.Client // nil without
+	patience  *patientVault // the same for those who read; nil without
 	accounts  []*account
 	fleet     *certcache.Fleet
 	merchants []*proxy.Merchant // the accounts as both faces see them
@@ -67,6 +68,7 @@ func newSidecar(ctx context.Context, cfg *config.Config, log *slog.Logger) (*sid
 		}
 	}
 	if s.vault != nil {
+		s.patience.end()
 		s.vault.Forget()
 	}
 	return s, nil

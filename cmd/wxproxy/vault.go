@@ -14,7 +14,8 @@ import (
 )
 
 // makeVault logs in where the config has a Vault. It waits for one that is
-// still starting, as long as start_timeout allows.
+// still starting, and so does what then reads from it, as long as start_timeout
+// allows.
 func (s *sidecar) makeVault(ctx context.Context) (err error) {
 	c := s.cfg.Vault
 	if c.Address == "" {
@@ -39,7 +40,8 @@ func (s *sidecar) makeVault(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	s.reader.Vault = s.vault
+	s.patience = &patientVault{vault: s.vault, until: time.Now().Add(c.StartTimeout)}
+	s.reader.Vault = s.patience
 	if s.registry != nil {
 		if err := s.registry.Register(s.vault); err != nil {
 			return err

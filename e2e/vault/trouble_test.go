@@ -5,8 +5,6 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
-	"net/http/httputil"
-	"net/url"
 	"os/exec"
 	"strings"
 	"sync/atomic"
@@ -22,21 +20,13 @@ type way struct {
 
 func newWay(t *testing.T, v *vault) *way {
 	t.Helper()
-	to, err := url.Parse(v.address)
-	if err != nil {
-		t.Fatal(err)
-	}
-	x := &way{}
-	through := &httputil.ReverseProxy{
-		Rewrite:      func(r *httputil.ProxyRequest) { r.SetURL(to) },
-		ErrorHandler: func(http.ResponseWriter, *http.Request, error) { panic(http.ErrAbortHandler) },
-	}
+	x, pass := &way{}, through(t, v)
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if h := x.handle.Load(); h != nil {
 			(*h)(w, r)
 			return
 		}
-		through.ServeHTTP(w, r)
+		pass.ServeHTTP(w, r)
 	}))
 	t.Cleanup(server.Close)
 	t.Cleanup(x.open) // or Close would wait for those who are held

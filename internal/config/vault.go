@@ -23,7 +23,7 @@ type Vault struct {
 	MaxStale time.Duration `yaml:"max_stale"`
 	// Time for one request to Vault, and for one signature. Default: 5s.
 	Timeout time.Duration `yaml:"timeout"`
-	// How long the start waits for Vault to answer. Default: 30s.
+	// How long the start waits for a Vault that is in trouble, to log in and to read every secret. Default: 30s.
 	StartTimeout time.Duration `yaml:"start_timeout"`
 	// Connections to Vault, and with that signatures at one time. Default: 16.
 	Connections int `yaml:"connections"`

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto"
 	"crypto/x509"
+	"errors"
 	"fmt"
 	"time"
 
@@ -65,10 +66,19 @@ func (i *inspection) warn(name, fix, format string, args ...any) {
 func (i *inspection) read(ctx context.Context, name string, ref secret.Ref) (secret.Value, bool) {
 	v, err := i.reader.Read(ctx, ref)
 	if err != nil {
-		i.fail(name, "correct "+name+", or put what it names in place", "%v", err)
+		i.fail(name, remedy(name, err), "%v", err)
 		return secret.Value{}, false
 	}
 	return v, true
+}
+
+// remedy is for a reference that could not be read. While nothing can be read
+// from Vault the reference is not to blame.
+func remedy(name string, err error) string {
+	if errors.Is(err, secret.ErrOutage) {
+		return "see to Vault; " + name + " is not what is wrong"
+	}
+	return "correct " + name + ", or put what it names in place"
 }
 
 func (i *inspection) privateKey(ctx context.Context) {
@@ -118,7 +128,7 @@ func (i *inspection) transitKey(ctx context.Context, ref secret.Ref) {
 	}
 	key, err := i.reader.Key(ctx, ref, like)
 	if err != nil {
-		i.fail(name, "correct "+name+", or what it names in Vault", "%v", err)
+		i.fail(name, remedy(name, err), "%v", err)
 		return
 	}
 	i.key = key

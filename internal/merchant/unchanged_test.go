@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"strings"
 	"testing"
@@ -129,5 +130,29 @@ func TestNewRefuses(t *testing.T) {
 	}
 	if m, err := merchant.New(merchant.Spec{Name: "shop"}, nil, nil, nil); err == nil || m != nil {
 		t.Errorf("got %v, %v", m, err)
+	}
+}
+
+// sealed is a Vault in an outage.
+type sealed struct{ vault }
+
+func (sealed) Read(_ context.Context, r secret.Ref) (secret.Value, error) {
+	return secret.Value{}, fmt.Errorf("%s: %w", r, secret.ErrOutage)
+}
+
+// While Vault gives nothing no reference is to blame.
+func TestOutageBlamesNoReference(t *testing.T) {
+	t.Parallel()
+	spec, v := full(t)
+	blamed := 0
+	for _, f := range merchant.Inspect(t.Context(), spec, sealed{v}, now) {
+		if strings.Contains(f.Detail, secret.ErrOutage.Error()) {
+			if blamed++; !strings.HasPrefix(f.Fix, "see to Vault") {
+				t.Errorf("%s: %s", f.Name, f.Fix)
+			}
+		}
+	}
+	if blamed < 3 {
+		t.Errorf("only %d references were not read", blamed)
 	}
 }

@@ -52,6 +52,10 @@ type Vault interface {
 // ErrNoVault: a reference needs Vault and none is configured.
 var ErrNoVault = errors.New("needs a vault: section in the config")
 
+// ErrOutage: Vault gives nothing just now, whatever is asked for. Its own
+// errors say what the matter is and are this one besides; waiting may mend it.
+var ErrOutage = errors.New("Vault gives nothing just now")
+
 // Read returns the content behind ref as it is, without trimming. Its errors
 // name the place and what to do, and never any content.
 func (r Reader) Read(ctx context.Context, ref Ref) (Value, error) {

@@ -9,19 +9,21 @@ import (
 	"strings"
 
 	"github.com/hashicorp/vault/api"
+
+	"github.com/wxproxy/wxproxy/internal/secret"
 )
 
 var (
 	// ErrUnreachable: no answer from Vault.
-	ErrUnreachable = errors.New("Vault is unreachable")
+	ErrUnreachable error = outageError("Vault is unreachable")
 	// ErrTimeout: no answer in time.
-	ErrTimeout = errors.New("Vault did not answer in time")
+	ErrTimeout error = outageError("Vault did not answer in time")
 	// ErrSealed: Vault is sealed.
-	ErrSealed = errors.New("Vault is sealed")
+	ErrSealed error = outageError("Vault is sealed")
 	// ErrUnavailable: Vault is starting, in standby, or has an internal error.
-	ErrUnavailable = errors.New("Vault is not available")
+	ErrUnavailable error = outageError("Vault is not available")
 	// ErrRateLimited: Vault wants fewer requests.
-	ErrRateLimited = errors.New("Vault limits the rate of requests")
+	ErrRateLimited error = outageError("Vault limits the rate of requests")
 	// ErrDenied: the token may not do this, or is no longer valid.
 	ErrDenied = errors.New("Vault denies it")
 	// ErrRefused: Vault finds the request itself wrong.
@@ -47,12 +49,12 @@ var (
 	// ErrSignature: what Vault returned is not a signature of the key.
 	ErrSignature = errors.New("Vault returned no valid signature")
 	// ErrBroken: too many requests failed, so none is made for a moment.
-	ErrBroken = errors.New("Vault failed repeatedly; waiting a moment before the next try")
+	ErrBroken error = outageError("Vault failed repeatedly; waiting a moment before the next try")
 )
 
 var (
 	// ErrAnswer: what answers does not speak as Vault does.
-	ErrAnswer = errors.New("what answers at vault.address is not Vault, or something between us changes its answers")
+	ErrAnswer error = outageError("what answers at vault.address is not Vault, or something between us changes its answers")
 	// ErrBusy: all connections are in use by other signatures.
 	ErrBusy = errors.New("no connection to Vault became free in time; allow more with vault.connections")
 
@@ -135,16 +137,16 @@ func networkReason(err error) string {
 // clip shortens outside words for messages.
 func clip(s string) string { return s[:min(len(s), 128)] }
 
-// outage reports whether an error is Vault's state rather than its answer:
-// these are worth waiting for, and open the breaker.
-func outage(err error) bool {
-	for _, e := range []error{ErrUnreachable, ErrTimeout, ErrSealed, ErrUnavailable, ErrRateLimited, ErrAnswer} {
-		if errors.Is(err, e) {
-			return true
-		}
-	}
-	return false
-}
+// outageError is Vault's state rather than its answer: it is worth waiting for,
+// and opens the breaker.
+type outageError string
+
+func (e outageError) Error() string { return string(e) }
+
+// Is makes every one of them secret.ErrOutage to those who know no Vault.
+func (outageError) Is(target error) bool { return target == secret.ErrOutage }
+
+func outage(err error) bool { return errors.Is(err, secret.ErrOutage) }
 
 // policyFor is the line that a policy lacks, for the error that says so.
 func policyFor(path, capability string) string {

@@ -3,6 +3,7 @@ package k8s_test
 import (
 	"fmt"
 	"net/http"
+	"os"
 	"os/exec"
 	"slices"
 	"strings"
@@ -55,8 +56,9 @@ func (r *release) start() *process {
 	settings := kube.must(r.t, http.MethodGet, "/api/v1/namespaces/"+r.name+"/configmaps/"+r.name+"-injector", nil)
 	file := write(r.t, r.dir, "injector.yaml", textAt(settings, "data", "injector.yaml"))
 	token := write(r.t, r.dir, "token", kube.token(r.t, r.name, textAt(deployment, "spec", "template", "spec", "serviceAccountName")))
+	container := at(deployment, "spec", "template", "spec", "containers", 0)
 	var args []string
-	for _, a := range at(deployment, "spec", "template", "spec", "containers", 0, "args").([]any) {
+	for _, a := range at(container, "args").([]any) {
 		switch name, _, _ := strings.Cut(a.(string), "="); name {
 		case "--settings":
 			args = append(args, "--settings="+file)
@@ -67,7 +69,9 @@ func (r *release) start() *process {
 		}
 	}
 	args = append(args, "--kube-api="+kube.url, "--kube-ca="+kube.ca, "--kube-token="+token, "--log-format=text")
-	p := startCmd(r.t, exec.Command(wxproxy, args...))
+	cmd := exec.Command(wxproxy, args...)
+	cmd.Env = append(os.Environ(), environment(container)...)
+	p := startCmd(r.t, cmd)
 	b := backend{p.await(r.t, `for=webhook address=(\S+)`)[1], "http://" + p.await(r.t, `for=admin address=(\S+)`)[1] + "/readyz"}
 	eventually(r.t, "injector that is ready", func() bool { return isReady(b.readyz) })
 	r.injectors, r.backends = append(r.injectors, p), append(r.backends, b)

@@ -80,7 +80,7 @@ func FuzzReview(f *testing.F) {
 	}
 	i := newInjector(f, settings(f), true)
 	f.Fuzz(func(t *testing.T, body []byte) {
-		out, err := i.Review(body)
+		out, err := i.Review(t.Context(), body)
 		if err != nil {
 			return
 		}

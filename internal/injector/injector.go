@@ -9,18 +9,15 @@
 package injector
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
-	"io"
 	"log/slog"
 	"net/http"
 	"strings"
 	"sync/atomic"
 )
-
-// maxReview bounds what an API server sends: it takes objects of 3 MiB.
-const maxReview = 8 << 20
 
 // Injector answers an API server. Make it with New.
 type Injector struct {
@@ -28,6 +25,7 @@ type Injector struct {
 	native   func() bool
 	log      *slog.Logger
 	metrics  *Metrics
+	gate     *gate
 }
 
 // Options makes an Injector.
@@ -50,13 +48,16 @@ func New(o Options) (*Injector, error) {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	i := &Injector{native: o.Native, log: o.Log, metrics: o.Metrics}
+	i := &Injector{native: o.Native, log: o.Log, metrics: o.Metrics, gate: newGate()}
 	i.settings.Store(o.Settings)
 	return i, nil
 }
 
 // Use takes new settings over, for the pods that come from now on.
 func (i *Injector) Use(s *Settings) { i.settings.Store(s) }
+
+// maxUID is longer than any that an API server makes.
+const maxUID = 128
 
 // review is the part of an AdmissionReview (admission.k8s.io/v1) that we read.
 type review struct {
@@ -106,39 +107,62 @@ func (i *Injector) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "POST an AdmissionReview", http.StatusMethodNotAllowed)
 		return
 	}
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxReview))
-	if err != nil {
-		http.Error(w, "the body cannot be read, or is too large", http.StatusBadRequest)
-		return
+	var v visit
+	defer v.leave()
+	body, err := i.gate.receive(w, r, &v)
+	var out []byte
+	if err == nil {
+		out, err = i.Review(r.Context(), body)
 	}
-	out, err := i.Review(body)
 	if err != nil {
-		i.metrics.count("malformed")
-		i.log.Warn("admission review", "error", err)
-		http.Error(w, err.Error(), http.StatusBadRequest)
+		i.fail(w, r, err)
 		return
 	}
 	w.Header().Set("Content-Type", "application/json")
 	_, _ = w.Write(out)
 }
 
+// fail answers that there is no answer.
+func (i *Injector) fail(w http.ResponseWriter, r *http.Request, err error) {
+	code, outcome := http.StatusBadRequest, "malformed"
+	switch _, large := errors.AsType[*http.MaxBytesError](err); {
+	case r.Context().Err() != nil:
+		return // nobody waits any more
+	case errors.Is(err, errBusy):
+		code, outcome = http.StatusTooManyRequests, "busy"
+		w.Header().Set("Retry-After", "1") // API servers call again by themselves
+	case large:
+		code = http.StatusRequestEntityTooLarge
+	}
+	i.metrics.count(outcome)
+	i.log.Warn("admission review", "error", err)
+	http.Error(w, err.Error(), code)
+}
+
 // Review answers the text of an AdmissionReview. The error is about the review;
-// a pod that is refused is an answer.
-func (i *Injector) Review(body []byte) ([]byte, error) {
+// a pod that is refused is an answer. Work stops when ctx ends.
+func (i *Injector) Review(ctx context.Context, body []byte) ([]byte, error) {
 	var in review
 	if err := json.Unmarshal(body, &in); err != nil {
 		return nil, errors.New("the body is no JSON of an AdmissionReview")
 	}
-	if in.Kind != "AdmissionReview" || in.APIVersion != "admission.k8s.io/v1" || in.Request == nil || in.Request.UID == "" {
+	if in.Kind != "AdmissionReview" || in.APIVersion != "admission.k8s.io/v1" || in.Request == nil || in.Request.UID == "" || len(in.Request.UID) > maxUID {
 		return nil, errors.New("the body is no AdmissionReview of admission.k8s.io/v1 with a request")
 	}
 	r := in.Request
+	if ctx.Err() != nil {
+		return nil, context.Cause(ctx)
+	}
 	ops, w, problems := i.decide(r)
+	if ctx.Err() != nil {
+		return nil, context.Cause(ctx)
+	}
+	message := refusal(problems)
 	out := response{UID: r.UID, Allowed: len(problems) == 0}
 	outcome := "unchanged"
 	if len(problems) > 0 {
 		outcome = "refused"
-		out.Status = &status{Code: http.StatusForbidden, Reason: "Forbidden", Message: refusal(problems)}
+		out.Status = &status{Code: http.StatusForbidden, Reason: "Forbidden", Message: message}
 	}
 	if len(ops) > 0 {
 		patch, err := json.Marshal(ops)
@@ -147,7 +171,7 @@ func (i *Injector) Review(body []byte) ([]byte, error) {
 		}
 		outcome, out.PatchType, out.Patch = "injected", "JSONPatch", patch
 	}
-	i.record(r, w, outcome, problems)
+	i.record(r, w, outcome, message)
 	return json.Marshal(answer{in.APIVersion, in.Kind, out})
 }
 
@@ -166,27 +190,25 @@ func (i *Injector) decide(r *request) ([]operation, wish, []string) {
 	return nil, wish{}, nil
 }
 
-func (i *Injector) record(r *request, w wish, outcome string, problems []string) {
+func (i *Injector) record(r *request, w wish, outcome, message string) {
 	i.metrics.count(outcome)
 	level := slog.LevelInfo
-	if len(problems) > 0 {
+	if message != "" {
 		level = slog.LevelWarn
 	}
 	i.log.Log(context.Background(), level, "pod", "outcome", outcome, "namespace", cut(r.Namespace), "pod", cut(podName(r)),
-		"merchants", cut(strings.Join(w.merchants, ",")), "dry_run", r.DryRun, "uid", cut(r.UID), "problems", problems)
+		"merchants", cut(strings.Join(w.merchants, ",")), "dry_run", r.DryRun, "uid", cut(r.UID), "problems", message)
 }
 
 // podName: pods of a Deployment have none yet when they are admitted.
 func podName(r *request) string {
-	if r.Name != "" {
-		return r.Name
+	var p struct {
+		Metadata struct{ Name, GenerateName string }
 	}
-	var p pod
-	_ = json.Unmarshal(r.Object, &p) // what is no pod has no name
-	if p.Metadata.Name != "" {
-		return p.Metadata.Name
+	if r.Name == "" {
+		_ = json.Unmarshal(r.Object, &p) // what is no pod has no name
 	}
-	return p.Metadata.GenerateName
+	return cmp.Or(r.Name, p.Metadata.Name, p.Metadata.GenerateName)
 }
 
 func cut(v string) string {

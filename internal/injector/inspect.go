@@ -93,9 +93,9 @@ func (a *asker) inspectMounts(w wish, native bool) {
 // inspectEphemeral looks at a running pod to which containers are added, by
 // kubectl debug for one.
 func (s *Settings) inspectEphemeral(raw []byte, native bool) []string {
-	p := &pod{}
-	if err := unmarshal(raw, p); err != nil {
-		return []string{"the pod is not valid: " + err.Error()}
+	p, err := readPod(raw)
+	if err != nil {
+		return []string{err.Error()}
 	}
 	a := &asker{s: s, p: p}
 	// The pod's own containers were looked at when it was made; only what is

@@ -17,7 +17,7 @@ type Metrics struct {
 func NewMetrics(r prometheus.Registerer) (*Metrics, error) {
 	m := &Metrics{
 		admissions: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "wxproxy_injector_admissions_total", Help: "Admission reviews by outcome: injected, unchanged, refused or malformed.",
+			Name: "wxproxy_injector_admissions_total", Help: "Admission reviews by outcome: injected, unchanged, refused, malformed, or busy, which API servers repeat.",
 		}, []string{"outcome"}),
 		expiry: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "wxproxy_injector_certificate_expiry_timestamp_seconds", Help: "When the webhook's own certificate ends; 0 while there is none.",
@@ -31,7 +31,7 @@ func NewMetrics(r prometheus.Registerer) (*Metrics, error) {
 			return nil, err
 		}
 	}
-	for _, outcome := range []string{"injected", "unchanged", "refused", "malformed"} {
+	for _, outcome := range []string{"injected", "unchanged", "refused", "malformed", "busy"} {
 		m.admissions.WithLabelValues(outcome)
 	}
 	return m, nil

@@ -1,12 +1,12 @@
 package injector
 
 import (
-	"fmt"
 	"maps"
 	"slices"
 	"strconv"
 	"strings"
 
+	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 )
 
@@ -111,13 +111,15 @@ func (x *patch) sidecar(c map[string]any, native, first bool) {
 
 // inject decides about one pod. Problems are what the user has to change.
 func (s *Settings) inject(raw []byte, namespace string, native bool) (ops []operation, w wish, problems []string) {
-	p := &pod{}
-	if err := unmarshal(raw, p); err != nil {
-		return nil, w, []string{"the pod is not valid: " + err.Error()}
+	p, err := readPod(raw)
+	if err != nil {
+		return nil, w, []string{err.Error()}
 	}
 	a := &asker{s: s, p: p, namespace: namespace}
-	w = a.wish()
-	a.inspect(w, native)
+	if a.inBounds() {
+		w = a.wish()
+		a.inspect(w, native)
+	}
 	if len(a.problems) > 0 {
 		return nil, w, a.problems
 	}
@@ -129,7 +131,7 @@ func (s *Settings) inject(raw []byte, namespace string, native bool) (ops []oper
 	var parts struct {
 		Metadata jsontext.Value `json:"metadata"`
 	}
-	if unmarshal(raw, &parts) == nil && (len(parts.Metadata) == 0 || string(parts.Metadata) == "null") {
+	if json.Unmarshal(raw, &parts) == nil && (len(parts.Metadata) == 0 || string(parts.Metadata) == "null") {
 		x.op("add", "/metadata", map[string]any{})
 	}
 	template := object(s.Pod["metadata"])
@@ -173,17 +175,4 @@ func firstApp(p *pod) string {
 		}
 	}
 	return ""
-}
-
-// refusal is one text of all problems.
-func refusal(problems []string) string {
-	if len(problems) == 1 {
-		return "wxproxy: " + problems[0]
-	}
-	var b strings.Builder
-	fmt.Fprintf(&b, "wxproxy: %d problems", len(problems))
-	for i, p := range problems {
-		fmt.Fprintf(&b, "; (%d) %s", i+1, p)
-	}
-	return b.String()
 }

@@ -1,11 +1,16 @@
 package injector
 
 import (
+	"bytes"
 	"cmp"
+	"errors"
+	"fmt"
+	"io"
 	"slices"
 	"strings"
 
 	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
 )
 
 // pod is what the injector looks at of a pod. The rest stays as it is: the
@@ -60,9 +65,39 @@ type mount struct {
 	MountPath string `json:"mountPath"`
 }
 
-// unmarshal reads names as an API server does: letter case counts, and none may
-// stand twice. To encoding/json Containers would be containers.
-func unmarshal(raw []byte, into any) error { return json.Unmarshal(raw, into) }
+// Bounds on pods. No node runs one that is near them, and what lies below is
+// quick to look at.
+const (
+	// maxTokens is of names, values and brackets. In memory a container of {} takes
+	// 35 times its text, so that the length of the text says little.
+	maxTokens     = 1 << 18
+	maxContainers = 512
+)
+
+// readPod reads a pod as an API server does: letter case counts, and no name
+// may stand twice. To encoding/json Containers would be containers. The error
+// is for the user.
+func readPod(raw []byte) (*pod, error) {
+	d := jsontext.NewDecoder(bytes.NewBuffer(raw), jsontext.AllowDuplicateNames(true))
+	n := 0
+	for ; n <= maxTokens; n++ {
+		if _, err := d.ReadToken(); errors.Is(err, io.EOF) {
+			break
+		} else if err != nil {
+			return nil, fmt.Errorf("the pod is not valid: %w", err)
+		}
+	}
+	p := &pod{}
+	if n <= maxTokens {
+		if err := json.Unmarshal(raw, p); err != nil {
+			return nil, fmt.Errorf("the pod is not valid: %w", err)
+		}
+	}
+	if count := len(p.Spec.Containers) + len(p.Spec.InitContainers) + len(p.Spec.EphemeralContainers); n > maxTokens || count > maxContainers {
+		return nil, fmt.Errorf("the pod is too large: wxproxy takes at most %d containers and %d names, values and brackets of JSON; make it smaller", maxContainers, maxTokens)
+	}
+	return p, nil
+}
 
 // account is the pod's service account. Manifests may still have it under its
 // old name.

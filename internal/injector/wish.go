@@ -1,7 +1,6 @@
 package injector
 
 import (
-	"fmt"
 	"maps"
 	"regexp"
 	"slices"
@@ -20,8 +19,10 @@ const (
 	defaultKey    = "kubectl.kubernetes.io/default-container"
 )
 
+type annotation struct{ key, meaning string }
+
 // annotations that a pod may carry, with what they mean.
-var annotations = []struct{ key, meaning string }{
+var annotations = []annotation{
 	{"merchant", "alias of the merchant, or several with commas; optional where exactly one is granted"},
 	{"app-port", "port of the app that takes notifies; without it none are received"},
 	{"notify-path", "path that WeChat Pay calls; /notify by default"},
@@ -48,23 +49,6 @@ type wish struct {
 }
 
 var urlPath = regexp.MustCompile(`^(/[A-Za-z0-9._~-]+)+/?$`)
-
-// asker collects what is wrong with a pod; each problem says what to change.
-type asker struct {
-	s         *Settings
-	p         *pod
-	namespace string
-	problems  []string
-}
-
-func (a *asker) refuse(format string, args ...any) {
-	a.problems = append(a.problems, fmt.Sprintf(format, args...))
-}
-
-func (a *asker) get(name string) (string, bool) {
-	v, ok := a.p.Metadata.Annotations[prefix+name]
-	return v, ok
-}
 
 // wish reads the pod's annotations.
 func (a *asker) wish() wish {
@@ -119,14 +103,18 @@ func (a *asker) unknown() {
 		if !ok || key == statusKey {
 			continue
 		}
-		var known []string
-		for _, k := range annotations {
-			known = append(known, k.key)
-		}
-		if !slices.Contains(known, name) {
-			a.refuse("annotation %s is unknown; pods may set %s%s", shown(key), prefix, strings.Join(known, ", "))
+		if !slices.ContainsFunc(annotations, func(k annotation) bool { return k.key == name }) {
+			a.refuse("annotation %s is unknown; pods may set %s", shown(key), known())
 		}
 	}
+}
+
+func known() string {
+	var list []string
+	for _, k := range annotations {
+		list = append(list, k.key)
+	}
+	return prefix + strings.Join(list, ", ")
 }
 
 func (a *asker) merchants() []string {
@@ -140,29 +128,26 @@ func (a *asker) merchants() []string {
 		case 0:
 			a.refuse("service account %s of namespace %s has no merchant; ask the cluster's operators to add it to grants of the injector, or set the label %s: \"false\"", shown(account), shown(a.namespace), injectLabel)
 		default:
-			a.refuse("annotation %smerchant is missing; service account %s may use %s", prefix, shown(account), strings.Join(granted, ", "))
+			a.refuse("annotation %smerchant is missing; service account %s may use %s", prefix, shown(account), some(granted))
 		}
 		return nil
 	}
-	list := strings.Split(v, ",")
+	list, seen := strings.Split(v, ","), make(map[string]bool)
 	for i, alias := range list {
+		if a.full() {
+			break
+		}
 		list[i] = strings.TrimSpace(alias)
 		if !slices.Contains(granted, list[i]) {
 			// The same words whether the merchant exists or not.
-			a.refuse("merchant %s is not granted to service account %s of namespace %s; it may use: %s. Ask the cluster's operators to add it to grants of the injector", shown(list[i]), shown(account), shown(a.namespace), orNone(granted))
+			a.refuse("merchant %s is not granted to service account %s of namespace %s; it may use: %s. Ask the cluster's operators to add it to grants of the injector", shown(list[i]), shown(account), shown(a.namespace), some(granted))
 		}
-		if slices.Contains(list[:i], list[i]) {
+		if seen[list[i]] {
 			a.refuse("%smerchant names %s twice", prefix, shown(list[i]))
 		}
+		seen[list[i]] = true
 	}
 	return list
-}
-
-func orNone(list []string) string {
-	if len(list) == 0 {
-		return "none"
-	}
-	return strings.Join(list, ", ")
 }
 
 func (a *asker) containers() []string {
@@ -178,6 +163,9 @@ func (a *asker) containers() []string {
 	}
 	list := strings.Split(v, ",")
 	for i, name := range list {
+		if a.full() {
+			break
+		}
 		list[i] = strings.TrimSpace(name)
 		if !slices.Contains(all, list[i]) && (list[i] == containerName || index(a.p.Spec.InitContainers, list[i]) < 0) {
 			a.refuse("%scontainers names %s, which the pod does not have", prefix, shown(list[i]))
@@ -209,12 +197,4 @@ func (a *asker) resource(name, v string) {
 	if most, err := parseQuantity(bounds.Max); err == nil && q > most {
 		a.refuse("%s%s is %s; this cluster allows at most %s", prefix, name, shown(v), bounds.Max)
 	}
-}
-
-// shown quotes what came from outside, cut at 64 characters.
-func shown(v string) string {
-	if len(v) > 64 {
-		v = v[:64] + "…"
-	}
-	return strconv.QuoteToASCII(v)
 }

@@ -64,3 +64,14 @@ capabilities: {drop: [ALL]}
 {{- define "wxproxy.dnsNames" -}}
 {{ include "wxproxy.injector" . }}.{{ .Release.Namespace }}.svc,{{ include "wxproxy.injector" . }}.{{ .Release.Namespace }}.svc.cluster.local
 {{- end -}}
+
+{{- /* Nine tenths of a memory limit for Go's heap, so that it collects garbage before the kernel kills. */ -}}
+{{- define "wxproxy.goMemory" -}}
+{{- $limit := dig "limits" "memory" "" . | toString -}}
+{{- if regexMatch "^[0-9]+[MG]i$" $limit -}}
+{{- $number := trimSuffix "i" $limit | trimSuffix "M" | trimSuffix "G" | int64 -}}
+{name: GOMEMLIMIT, value: {{ div (mul $number 1024 9 (ternary 1024 1 (hasSuffix "Gi" $limit))) 10 }}KiB}
+{{- else -}}
+{name: GOMEMLIMIT, valueFrom: {resourceFieldRef: {resource: limits.memory}}}
+{{- end -}}
+{{- end -}}

@@ -44,8 +44,16 @@ func serve(t *testing.T, dir, config string) *sidecar {
 var client = &http.Client{Timeout: patience, Transport: &http.Transport{MaxIdleConnsPerHost: 64, DialContext: (&net.Dialer{}).DialContext}}
 
 // call makes one signed, verified call, which the simulator judges.
-func (s *sidecar) call() (status int, reason string, err error) {
-	answer, err := client.Get(s.url + "/v3/certificates")
+func (s *sidecar) call() (status int, reason string, err error) { return s.callFor("shop") }
+
+// callFor is call for one of several merchants.
+func (s *sidecar) callFor(merchant string) (status int, reason string, err error) {
+	r, err := http.NewRequest(http.MethodGet, s.url+"/v3/certificates", http.NoBody)
+	if err != nil {
+		return 0, "", err
+	}
+	r.Header.Set("Wxproxy-Merchant", merchant)
+	answer, err := client.Do(r)
 	if err != nil {
 		return 0, "", err
 	}

@@ -67,6 +67,7 @@ type Client struct {
 	loginAt time.Time
 	denials denials
 	kv      cache
+	keys    map[string]*keyState // in Transit, by reference with version
 }
 
 var _ secret.Vault = (*Client)(nil)
@@ -111,8 +112,9 @@ func New(o Options) (*Client, error) {
 	forgetEnvironment(client, o.Namespace)
 	return &Client{
 		api: client, transport: transport, namespace: o.Namespace, auth: o.Auth, timeout: o.Timeout,
-		slots: make(chan struct{}, o.Conns), signing: newBreaker[string](), reading: newBreaker[*api.Secret](),
-		now: o.Now, log: o.Log, metrics: newMetrics(), lost: make(chan struct{}, 1), asking: make(chan struct{}, 1), logins: make(chan struct{}, 1),
+		slots: make(chan struct{}, o.Conns), signing: newBreaker[string](down), reading: newBreaker[*api.Secret](down),
+		keys: make(map[string]*keyState),
+		now:  o.Now, log: o.Log, metrics: newMetrics(), lost: make(chan struct{}, 1), asking: make(chan struct{}, 1), logins: make(chan struct{}, 1),
 	}, nil
 }
 

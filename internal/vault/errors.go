@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 
 	"github.com/hashicorp/vault/api"
@@ -20,8 +21,10 @@ var (
 	ErrTimeout error = outageError("Vault did not answer in time")
 	// ErrSealed: Vault is sealed.
 	ErrSealed error = outageError("Vault is sealed")
-	// ErrUnavailable: Vault is starting, in standby, or has an internal error.
+	// ErrUnavailable: Vault is starting or in standby.
 	ErrUnavailable error = outageError("Vault is not available")
+	// ErrInternal: Vault failed at this one request.
+	ErrInternal error = outageError("Vault has an internal error")
 	// ErrRateLimited: Vault wants fewer requests.
 	ErrRateLimited error = outageError("Vault limits the rate of requests")
 	// ErrDenied: the token may not do this, or is no longer valid.
@@ -46,6 +49,8 @@ var (
 	ErrKeyType = errors.New("the key is not RSA of 2048 bits or more")
 	// ErrVersion: the key has no such version, or none that fits.
 	ErrVersion = errors.New("the key has no such version")
+	// ErrMinVersion: the version of the key is too old to sign.
+	ErrMinVersion = errors.New("the key's min_encryption_version forbids this version")
 	// ErrSignature: what Vault returned is not a signature of the key.
 	ErrSignature = errors.New("Vault returned no valid signature")
 	// ErrBroken: too many requests failed, so none is made for a moment.
@@ -95,9 +100,13 @@ func explain(ctx context.Context, err error) error {
 		return ErrNotFound
 	case status == http.StatusTooManyRequests:
 		return ErrRateLimited
-	case status == http.StatusServiceUnavailable && sealed(response.Errors):
+	case status == http.StatusServiceUnavailable && saying(response.Errors, "sealed"):
 		return ErrSealed
-	case status >= http.StatusInternalServerError:
+	case status == http.StatusInternalServerError && saying(response.Errors, "minimum encryption key version"):
+		return ErrMinVersion
+	case status == http.StatusInternalServerError:
+		return fmt.Errorf("%w (status %d)", ErrInternal, status)
+	case status > http.StatusInternalServerError:
 		return fmt.Errorf("%w (status %d)", ErrUnavailable, status)
 	default:
 		return fmt.Errorf("%w (status %d)", ErrRefused, status)
@@ -114,11 +123,11 @@ func notVault(err error) bool {
 	return syntax || kind
 }
 
-// sealed reads Vault's own words, which are all that tells a sealed Vault from
-// one in standby in the answer to an ordinary request.
-func sealed(words []string) bool {
+// saying looks into Vault's own words, where nothing else tells one cause from
+// another: a sealed Vault from one in standby, a key from Vault's own trouble.
+func saying(words []string, what string) bool {
 	for _, w := range words {
-		if strings.Contains(w, "sealed") {
+		if strings.Contains(w, what) {
 			return true
 		}
 	}
@@ -137,8 +146,8 @@ func networkReason(err error) string {
 // clip shortens outside words for messages.
 func clip(s string) string { return s[:min(len(s), 128)] }
 
-// outageError is Vault's state rather than its answer: it is worth waiting for,
-// and opens the breaker.
+// outageError is Vault's state rather than its answer: it is worth waiting
+// for.
 type outageError string
 
 func (e outageError) Error() string { return string(e) }
@@ -147,6 +156,21 @@ func (e outageError) Error() string { return string(e) }
 func (outageError) Is(target error) bool { return target == secret.ErrOutage }
 
 func outage(err error) bool { return errors.Is(err, secret.ErrOutage) }
+
+// down reports whether the next request would fare no better, whatever it is
+// for: these open the breakers that all share. A Vault that limits the rate
+// takes others, and one with an internal error may have it with one key alone.
+func down(err error) bool {
+	return isOne(err, ErrUnreachable, ErrTimeout, ErrSealed, ErrUnavailable, ErrAnswer)
+}
+
+// stuck reports whether a key fails by itself, in a way that Vault calls its
+// own error, so that each try is made several times.
+func stuck(err error) bool { return isOne(err, ErrInternal, ErrMinVersion) }
+
+func isOne(err error, of ...error) bool {
+	return slices.ContainsFunc(of, func(e error) bool { return errors.Is(err, e) })
+}
 
 // policyFor is the line that a policy lacks, for the error that says so.
 func policyFor(path, capability string) string {

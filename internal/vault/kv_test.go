@@ -70,7 +70,7 @@ func TestFieldRefused(t *testing.T) {
 		"bad request":  {func(f *fake) { f.on(at, status(http.StatusBadRequest)) }, "", "", vault.ErrRefused, "status 400"},
 		"sealed":       {func(f *fake) { f.on(at, status(http.StatusServiceUnavailable, "Vault is sealed")) }, "", "", vault.ErrSealed, ""},
 		"standby":      {func(f *fake) { f.on(at, status(http.StatusServiceUnavailable)) }, "", "", vault.ErrUnavailable, "status 503"},
-		"broken":       {func(f *fake) { f.on(at, status(http.StatusInternalServerError)) }, "", "", vault.ErrUnavailable, "status 500"},
+		"broken":       {func(f *fake) { f.on(at, status(http.StatusInternalServerError)) }, "", "", vault.ErrInternal, "status 500"},
 		"rate limited": {func(f *fake) { f.on(at, status(http.StatusTooManyRequests)) }, "", "", vault.ErrRateLimited, ""},
 		"resets":       {func(f *fake) { f.on(at, reset) }, "", "", vault.ErrUnreachable, ""},
 		"gone":         {(*fake).close, "", "", vault.ErrUnreachable, "connection refused"},

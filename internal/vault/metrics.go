@@ -28,7 +28,7 @@ func newMetrics() *metrics {
 		}, []string{"outcome"}),
 		up:     prometheus.NewDesc("wxproxy_vault_up", "1 while Vault answers and the login holds.", nil, nil),
 		expiry: prometheus.NewDesc("wxproxy_vault_token_expiry_timestamp_seconds", "End of the token unless it is renewed; absent when it has none.", nil, nil),
-		open:   prometheus.NewDesc("wxproxy_vault_breaker_open", "1 while no signature is asked for, because Vault failed repeatedly.", nil, nil),
+		open:   prometheus.NewDesc("wxproxy_vault_breaker_open", "1 while no signature is asked for, because Vault failed repeatedly; not for what is wrong with one key.", nil, nil),
 	}
 }
 
@@ -77,8 +77,8 @@ func outcomeOf(err error) string {
 		name string
 	}{
 		{nil, "success"}, {ErrSealed, "sealed"}, {ErrUnreachable, "unreachable"}, {ErrTimeout, "timeout"},
-		{ErrRateLimited, "rate_limited"}, {ErrUnavailable, "unavailable"}, {ErrDenied, "denied"}, {ErrNotFound, "not_found"},
-		{ErrRefused, "refused"}, {ErrAnswer, "not_vault"}, {ErrBusy, "busy"}, {errGaveUp, "gave_up"}, {context.Canceled, "gave_up"},
+		{ErrRateLimited, "rate_limited"}, {ErrUnavailable, "unavailable"}, {ErrInternal, "unavailable"}, {ErrDenied, "denied"}, {ErrNotFound, "not_found"},
+		{ErrRefused, "refused"}, {ErrMinVersion, "refused"}, {ErrAnswer, "not_vault"}, {ErrBusy, "busy"}, {errGaveUp, "gave_up"}, {context.Canceled, "gave_up"},
 	} {
 		if errors.Is(err, row.err) {
 			return row.name

@@ -29,7 +29,7 @@ const maxRounds = 3
 // Vault is down a reload of many merchants shall end soon.
 func (c *Client) ask(ctx context.Context, q call) (*api.Secret, error) {
 	answer, err := c.reading.Execute(func() (*api.Secret, error) { return c.request(ctx, q) })
-	return answer, c.broken(err)
+	return answer, explainBreaker(err, c.problem)
 }
 
 // request makes a call, each time within the timeout. A denial may mean a
@@ -75,25 +75,28 @@ const (
 	breakerPause    = 2 * time.Second
 )
 
-func newBreaker[T any]() *gobreaker.CircuitBreaker[T] {
+// newBreaker counts the errors that bad tells.
+func newBreaker[T any](bad func(error) bool) *gobreaker.CircuitBreaker[T] {
 	return gobreaker.NewCircuitBreaker[T](gobreaker.Settings{
 		Name: "vault", Timeout: breakerPause,
 		ReadyToTrip:  func(n gobreaker.Counts) bool { return n.ConsecutiveFailures >= breakerFailures },
-		IsSuccessful: func(err error) bool { return !outage(err) },
-		IsExcluded:   gaveUp,
+		IsSuccessful: func(err error) bool { return !bad(err) },
+		IsExcluded:   func(err error) bool { return gaveUp(err) || errors.Is(err, ErrBroken) }, // by another breaker
 	})
 }
 
-// broken says what made a breaker refuse.
-func (c *Client) broken(err error) error {
-	if !errors.Is(err, gobreaker.ErrOpenState) && !errors.Is(err, gobreaker.ErrTooManyRequests) {
+// explainBreaker says what made a breaker refuse.
+func explainBreaker(err error, problem func() string) error {
+	if !isOne(err, gobreaker.ErrOpenState, gobreaker.ErrTooManyRequests) {
 		return err
 	}
-	if problem := c.State().Problem; problem != "" {
-		return fmt.Errorf("%w (%s)", ErrBroken, problem)
+	if text := problem(); text != "" {
+		return fmt.Errorf("%w (%s)", ErrBroken, text)
 	}
 	return ErrBroken
 }
+
+func (c *Client) problem() string { return c.State().Problem }
 
 // loginFailed is the trouble of a Vault that answers and does not let us in.
 const loginFailed = "login"

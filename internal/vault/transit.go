@@ -4,21 +4,13 @@ import (
 	"context"
 	"crypto"
 	"crypto/rsa"
-	"crypto/sha256"
 	"crypto/x509"
-	"encoding/base64"
 	"encoding/json"
 	"encoding/pem"
 	"errors"
 	"fmt"
-	"io"
 	"slices"
 	"strconv"
-	"strings"
-	"time"
-
-	"github.com/hashicorp/vault/api"
-	"github.com/sony/gobreaker/v2"
 
 	"github.com/wxproxy/wxproxy/internal/secret"
 )
@@ -33,6 +25,7 @@ type key struct {
 	mount, name string
 	version     int
 	public      *rsa.PublicKey
+	state       *keyState
 }
 
 var _ crypto.Signer = (*key)(nil)
@@ -56,7 +49,22 @@ func (c *Client) Key(ctx context.Context, mount, name string, version int, like 
 	if version, err = choose(versions, version, like); err != nil {
 		return nil, fmt.Errorf("%s: %w", ref, err)
 	}
-	return &key{client: c, mount: mount, name: name, version: version, public: versions[version]}, nil
+	ref.Version = version
+	if least := integer(answer.Data["min_encryption_version"]); version < least {
+		return nil, fmt.Errorf("%s: %w; %s", ref, ErrMinVersion, lowerMinVersion(where, version))
+	}
+	return &key{client: c, mount: mount, name: name, version: version, public: versions[version], state: c.stateOf(ref)}, nil
+}
+
+// integer is one in an answer of Vault; 0 if it is none.
+func integer(v any) int {
+	text, _ := v.(json.Number)
+	n, _ := strconv.Atoi(text.String())
+	return n
+}
+
+func lowerMinVersion(where string, version int) string {
+	return fmt.Sprintf("until WeChat Pay knows a newer one: vault write %s/config min_encryption_version=%d", where, version)
 }
 
 // publicKeys reads the public half of every version that may sign.
@@ -104,81 +112,4 @@ func choose(versions map[int]*rsa.PublicKey, version int, like crypto.PublicKey)
 		}
 	}
 	return 0, fmt.Errorf("%w: none of %v fits the merchant's certificate; import the key that belongs to it", ErrVersion, numbers)
-}
-
-// Public implements crypto.Signer.
-func (k *key) Public() crypto.PublicKey { return k.public }
-
-// Sign implements crypto.Signer; see SignContext.
-func (k *key) Sign(rand io.Reader, digest []byte, opts crypto.SignerOpts) ([]byte, error) {
-	return k.SignContext(context.Background(), rand, digest, opts)
-}
-
-// SignContext signs with PKCS#1 v1.5 over a SHA-256 digest, the one thing that
-// WeChat Pay wants. It waits for at most the timeout, and no longer than ctx.
-func (k *key) SignContext(ctx context.Context, _ io.Reader, digest []byte, opts crypto.SignerOpts) ([]byte, error) {
-	if _, pss := opts.(*rsa.PSSOptions); pss || opts.HashFunc() != crypto.SHA256 || len(digest) != sha256.Size {
-		return nil, errors.New("a key in Transit signs SHA-256 digests with PKCS#1 v1.5 only")
-	}
-	ctx, cancel := k.client.limit(ctx)
-	defer cancel()
-	began := time.Now()
-	text, err := k.ask(ctx, digest)
-	k.client.metrics.signed(time.Since(began), err)
-	if err != nil {
-		return nil, fmt.Errorf("transit:%s/%s: %w", k.mount, k.name, err)
-	}
-	return k.check(text, digest)
-}
-
-// ask lets Vault sign; only so many at one time, the others wait. What they
-// wait for each other says nothing of Vault, so the breaker does not see it.
-func (k *key) ask(ctx context.Context, digest []byte) (string, error) {
-	if k.client.signing.State() == gobreaker.StateOpen {
-		return "", k.client.broken(gobreaker.ErrOpenState)
-	}
-	select {
-	case k.client.slots <- struct{}{}:
-		defer func() { <-k.client.slots }()
-	case <-ctx.Done():
-		if err := explain(ctx, ctx.Err()); gaveUp(err) {
-			return "", err
-		}
-		return "", ErrBusy
-	}
-	text, err := k.client.signing.Execute(func() (string, error) { return k.request(ctx, digest) })
-	return text, k.client.broken(err)
-}
-
-func (k *key) request(ctx context.Context, digest []byte) (string, error) {
-	where := k.mount + "/sign/" + k.name + "/sha2-256"
-	answer, err := k.client.request(ctx, call{"transit_sign", where, func(ctx context.Context) (*api.Secret, error) {
-		return k.client.api.Logical().WriteWithContext(ctx, where, map[string]any{
-			"input": base64.StdEncoding.EncodeToString(digest), "prehashed": true,
-			"signature_algorithm": "pkcs1v15", "key_version": json.Number(strconv.Itoa(k.version)),
-		})
-	}})
-	switch {
-	case errors.Is(err, ErrDenied) && !errors.Is(err, ErrLogin):
-		return "", fmt.Errorf("%w; %s", err, policyFor(where, "update"))
-	case err != nil:
-		return "", err
-	case answer == nil:
-		return "", ErrSignature
-	}
-	text, _ := answer.Data["signature"].(string)
-	return text, nil
-}
-
-// check verifies what came back before it goes anywhere.
-func (k *key) check(text string, digest []byte) ([]byte, error) {
-	encoded, ok := strings.CutPrefix(text, "vault:v"+strconv.Itoa(k.version)+":")
-	if !ok {
-		return nil, fmt.Errorf("transit:%s/%s: %w of version %d", k.mount, k.name, ErrSignature, k.version)
-	}
-	signature, err := base64.StdEncoding.DecodeString(encoded)
-	if err != nil || rsa.VerifyPKCS1v15(k.public, crypto.SHA256, digest, signature) != nil {
-		return nil, fmt.Errorf("transit:%s/%s: %w of version %d", k.mount, k.name, ErrSignature, k.version)
-	}
-	return signature, nil
 }

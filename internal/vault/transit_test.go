@@ -144,6 +144,7 @@ func TestKeyRefused(t *testing.T) {
 		t.Fatal(err)
 	}
 	lists := func(keys string) http.HandlerFunc { return data(`{"keys":` + keys + `}`) }
+	tooOld := data(`{"min_encryption_version":2,"keys":{"1":` + public(&keys()[0].PublicKey) + `,"2":` + public(&keys()[1].PublicKey) + `}}`)
 	for name, test := range map[string]struct {
 		answer  http.HandlerFunc
 		version int
@@ -160,6 +161,8 @@ func TestKeyRefused(t *testing.T) {
 		"no version":        {lists(`{}`), 0, nil, vault.ErrKeyType, ""},
 		"no key":            {body(http.StatusNotFound, `{"errors":[]}`), 0, nil, vault.ErrNotFound, "import the merchant's key"},
 		"denied":            {status(http.StatusForbidden), 0, nil, vault.ErrDenied, `path "team/transit/keys/shop" { capabilities = ["read"] }`},
+		"version too old":   {tooOld, 1, nil, vault.ErrMinVersion, "vault write team/transit/keys/shop/config min_encryption_version=1"},
+		"one that fits too": {tooOld, 0, &keys()[0].PublicKey, vault.ErrMinVersion, "transit:team/transit/shop@1"},
 		"sealed":            {status(http.StatusServiceUnavailable, "Vault is sealed"), 0, nil, vault.ErrSealed, ""},
 		"not Vault's words": {body(http.StatusOK, outside), 0, nil, vault.ErrAnswer, ""},
 	} {
@@ -198,6 +201,8 @@ func TestSignatureRefused(t *testing.T) {
 		"denied":             {status(http.StatusForbidden), vault.ErrDenied, `path "team/transit/sign/shop/sha2-256" { capabilities = ["update"] }`},
 		"refused":            {status(http.StatusBadRequest), vault.ErrRefused, ""},
 		"limited":            {status(http.StatusTooManyRequests), vault.ErrRateLimited, ""},
+		"version too old": {status(http.StatusInternalServerError, "1 error occurred:\n\t* requested version for signing is less than the minimum encryption key version\n\n"),
+			vault.ErrMinVersion, "vault write team/transit/keys/shop/config min_encryption_version=1"},
 	} {
 		f.on(signPath, test.answer)
 		_, err := key.Sign(rand.Reader, digest(), crypto.SHA256)

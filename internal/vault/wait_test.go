@@ -120,3 +120,69 @@ func TestBreakers(t *testing.T) {
 		t.Errorf("state %+v", c.State())
 	}
 }
+
+// What is wrong with one key costs the others nothing: that key is left alone
+// for a moment, and the message says what is wrong with it.
+func TestBreakerOfOneKey(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		answer http.HandlerFunc
+		want   error
+	}{
+		"internal error":  {status(http.StatusInternalServerError), vault.ErrInternal},
+		"version too old": {status(http.StatusInternalServerError, "less than the minimum encryption key version"), vault.ErrMinVersion},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			f := newTransit(t)
+			f.on("team/transit/keys/two", f.pages[keyPath])
+			const signTwo = "team/transit/sign/two/sha2-256"
+			f.on(signTwo, test.answer)
+			c := loggedIn(t, f, nil)
+			shop := c.key(t, 1, nil)
+			two, err := c.Key(t.Context(), "team/transit", "two", 1, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for range breakerFailures {
+				if _, err := two.Sign(rand.Reader, digest(), crypto.SHA256); !errors.Is(err, test.want) {
+					t.Fatalf("got %v", err)
+				}
+			}
+			before := f.requests(signTwo)
+			two, err = c.Key(t.Context(), "team/transit", "two", 1, nil) // as a reload does
+			if err != nil {
+				t.Fatal(err)
+			}
+			_, err = two.Sign(rand.Reader, digest(), crypto.SHA256)
+			if !errors.Is(err, vault.ErrBroken) || !strings.Contains(err.Error(), test.want.Error()) || f.requests(signTwo) != before {
+				t.Errorf("got %v, %d requests more", err, f.requests(signTwo)-before)
+			}
+			if _, err := shop.Sign(rand.Reader, digest(), crypto.SHA256); err != nil || c.State().Breaker != "closed" {
+				t.Errorf("another key: %v, state %+v", err, c.State())
+			}
+		})
+	}
+}
+
+// A Vault that limits the rate takes the next request, so that no breaker opens.
+func TestLimitOpensNoBreaker(t *testing.T) {
+	t.Parallel()
+	f := newTransit(t)
+	c := loggedIn(t, f, nil)
+	key := c.key(t, 1, nil)
+	limited := func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Retry-After", "3600")
+		status(http.StatusTooManyRequests)(w, r)
+	}
+	f.on(signPath, limited)
+	for range 2 * breakerFailures {
+		if _, err := key.Sign(rand.Reader, digest(), crypto.SHA256); !errors.Is(err, vault.ErrRateLimited) {
+			t.Fatalf("got %v", err)
+		}
+	}
+	f.on(signPath, signs(nil))
+	if _, err := key.Sign(rand.Reader, digest(), crypto.SHA256); err != nil {
+		t.Error(err)
+	}
+}

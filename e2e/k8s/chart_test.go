@@ -10,7 +10,7 @@ import (
 )
 
 // Kubernetes minors that the chart is rendered for. The API server judges all.
-var minors = []string{"1.27.0", "1.29.0", "1.32.0", "1.34.4"}
+var minors = []string{"1.27.0", "1.29.0", "1.30.0", "1.32.0", "1.34.4"}
 
 // Every values file renders to what the API server takes: every field known,
 // no value out of place, nothing given twice.
@@ -150,6 +150,7 @@ func TestUpgradeAndUninstall(t *testing.T) {
 		"/api/v1/secrets", "/api/v1/configmaps", "/api/v1/services", "/api/v1/serviceaccounts", "/apis/apps/v1/deployments", "/apis/policy/v1/poddisruptionbudgets",
 		"/apis/rbac.authorization.k8s.io/v1/roles", "/apis/rbac.authorization.k8s.io/v1/rolebindings", "/apis/rbac.authorization.k8s.io/v1/clusterroles",
 		"/apis/rbac.authorization.k8s.io/v1/clusterrolebindings", "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations", "/apis/networking.k8s.io/v1/networkpolicies",
+		"/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicies", "/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicybindings",
 	} {
 		list := kube.must(t, http.MethodGet, path+"?labelSelector=app.kubernetes.io/instance%3Dupdown", nil)
 		if items := at(list, "items").([]any); len(items) > 0 {

@@ -24,7 +24,7 @@ func TestDocs(t *testing.T) {
 			values = append(values, b[1])
 		}
 	}
-	if len(values) != 3 || len(manifests) != 2 {
+	if len(values) != 3 || len(manifests) != 3 {
 		t.Fatalf("docs/kubernetes.md shows %d values and %d manifests", len(values), len(manifests))
 	}
 	kube.namespace(t, "shop", nil)

@@ -80,6 +80,7 @@ func resource(t testing.TB, object map[string]any, namespace string) string {
 		"HorizontalPodAutoscaler": "horizontalpodautoscalers", "Role": "roles", "RoleBinding": "rolebindings",
 		"Certificate": "certificates", "Issuer": "issuers", "HTTPRoute": "httproutes", "ServiceMonitor": "servicemonitors", "PodMonitor": "podmonitors",
 		"ClusterRole": "/clusterroles", "ClusterRoleBinding": "/clusterrolebindings", "MutatingWebhookConfiguration": "/mutatingwebhookconfigurations",
+		"ValidatingAdmissionPolicy": "/validatingadmissionpolicies", "ValidatingAdmissionPolicyBinding": "/validatingadmissionpolicybindings",
 		"CustomResourceDefinition": "/customresourcedefinitions",
 	}
 	plural, ok := known[kind]

@@ -75,3 +75,13 @@ capabilities: {drop: [ALL]}
 {name: GOMEMLIMIT, valueFrom: {resourceFieldRef: {resource: limits.memory}}}
 {{- end -}}
 {{- end -}}
+
+{{- /* Namespaces whose pods are never looked at, in JSON. */ -}}
+{{- define "wxproxy.excluded" -}}
+{{- concat (list .Release.Namespace "kube-system") .Values.injector.excludedNamespaces | uniq | toJson -}}
+{{- end -}}
+
+{{- /* Not empty where the API server judges policies: from 1.30 on. */ -}}
+{{- define "wxproxy.policies" -}}
+{{- if and .Values.injector.enabled .Values.injector.policies.enabled (semverCompare ">=1.30-0" .Capabilities.KubeVersion.Version) -}}true{{- end -}}
+{{- end -}}

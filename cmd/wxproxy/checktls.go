@@ -20,14 +20,17 @@ func (s *sidecar) checkedCallback() check.Callback {
 	}
 	switch t.Mode {
 	case config.TLSFiles:
-		c.Certificates = []check.CallbackCertificate{{Name: strings.Join(c.Names, ", "), Load: s.callbackFiles}}
+		c.Certificates = []check.CallbackCertificate{{Name: strings.Join(c.Names, ", "), Load: s.callbackFiles, Fix: "correct notify.tls"}}
 	case config.TLSACME:
 		c.Roots, _ = acmeRoots(t.ACME) // nil also when the file cannot be used: a trial says so
 		storage := certificateStorage(s.cfg)
 		for _, name := range c.Names {
-			c.Certificates = append(c.Certificates, check.CallbackCertificate{Name: name, Load: func(ctx context.Context) ([]*x509.Certificate, error) {
-				return doorcert.Stored(ctx, storage, t.ACME.Directory, name)
-			}})
+			c.Certificates = append(c.Certificates, check.CallbackCertificate{
+				Name: name, Fix: "start serve: it sets aside what it cannot use and orders a new one, where it may read and write notify.tls.storage",
+				Load: func(ctx context.Context) ([]*x509.Certificate, error) {
+					return doorcert.Stored(ctx, storage, t.ACME.Directory, name)
+				},
+			})
 		}
 	}
 	return c

@@ -34,6 +34,7 @@ type CallbackCertificate struct {
 	Name string
 	// Load reads the chain, the server's own certificate first; none is no error.
 	Load func(context.Context) ([]*x509.Certificate, error)
+	Fix  string // of what keeps it from being loaded
 }
 
 func (c *checker) callback(ctx context.Context, l *list) {
@@ -69,7 +70,7 @@ func (c *checker) callbackCertificate(ctx context.Context, l *list, shown Callba
 	chain, err := shown.Load(ctx)
 	switch {
 	case err != nil:
-		l.fail(name, "correct notify.tls", "%v", err)
+		l.fail(name, shown.Fix, "%v", err)
 		return
 	case len(chain) == 0:
 		l.ok(name, "no certificate yet: it is ordered when serve starts")

@@ -38,7 +38,7 @@ func (s *setup) certificate(leaf *x509.Certificate, err error) {
 			return nil, err
 		}
 		return []*x509.Certificate{leaf}, err
-	}}}
+	}, Fix: "correct notify.tls"}}
 }
 
 const plainDirectory = `{"newOrder":"https://ca.test/order","meta":{"termsOfService":"https://ca.test/terms"}}`

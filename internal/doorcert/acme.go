@@ -6,7 +6,6 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
-	"io/fs"
 	"net"
 	"net/http"
 	"slices"
@@ -111,7 +110,7 @@ type manager struct {
 
 	mu sync.Mutex
 
-	failures map[string]string // by name: why the last order failed
+	failures map[string]string // by name: why the last order failed, or was needed
 }
 
 // work is what certmagic has while Run runs.
@@ -174,7 +173,7 @@ func (m *manager) challenge(w http.ResponseWriter, r *http.Request) {
 func (m *manager) run(ctx context.Context) error {
 	w := m.begin()
 	defer m.live.Store(nil)
-	defer w.cache.Stop()
+	defer w.stop()
 	m.live.Store(w)
 	missing := m.load(ctx, w)
 	close(m.loaded)
@@ -189,37 +188,38 @@ func (m *manager) run(ctx context.Context) error {
 	return obtaining.Wait()
 }
 
-// load takes what the storage has and returns the names of which it has nothing.
+// load takes what the storage has and returns the names of which it has nothing
+// that can be used.
 func (m *manager) load(ctx context.Context, w *work) (missing []string) {
 	for _, name := range m.opts.Names {
-		_, err := w.config.CacheManagedCertificate(ctx, name)
-		if err == nil {
-			continue
+		if _, err := w.config.CacheManagedCertificate(ctx, name); err != nil {
+			missing = append(missing, name) // obtain finds out why
 		}
-		if !errors.Is(err, fs.ErrNotExist) {
-			m.fail(name, fmt.Errorf("reading the stored certificate: %w", err))
-		}
-		missing = append(missing, name)
 	}
 	return missing
 }
 
-// giveUpPause is between two series of tries, each of which has its own growing
-// pauses and may last a month.
+// giveUpPause is at most between two series of tries, each of which has its own
+// growing pauses and may last a month. A storage that cannot be read is looked
+// at as often as validity is.
 const giveUpPause = time.Hour
 
 // obtain gets the first certificate of a name, however long that takes.
 func (m *manager) obtain(ctx context.Context, c *certmagic.Config, name string) {
 	for ctx.Err() == nil {
-		err := c.ObtainCertAsync(ctx, name) // waits, with retries
+		err := m.setAside(ctx, name)
 		if err == nil {
-			_, err = c.CacheManagedCertificate(ctx, name)
+			err = c.ObtainCertAsync(ctx, name) // waits, with retries
 		}
-		if err == nil || ctx.Err() != nil {
-			return
+		if err == nil {
+			if _, err = c.CacheManagedCertificate(ctx, name); err == nil {
+				m.note(name, "")
+				return
+			}
+			err = fmt.Errorf("reading the stored certificate: %w", err)
 		}
 		m.fail(name, err)
-		pause := time.NewTimer(giveUpPause)
+		pause := time.NewTimer(min(giveUpPause, m.acme.RenewEvery))
 		select {
 		case <-ctx.Done():
 			pause.Stop()
@@ -233,9 +233,7 @@ func (m *manager) event(_ context.Context, event string, data map[string]any) er
 	name, _ := data["identifier"].(string)
 	switch event {
 	case "cert_obtained":
-		m.mu.Lock()
-		delete(m.failures, name)
-		m.mu.Unlock()
+		m.note(name, "")
 		m.orders.WithLabelValues("done").Inc()
 		m.opts.Log.Info("callback certificate obtained", "name", name, "renewal", data["renewal"])
 	case "cert_failed":
@@ -253,10 +251,19 @@ func (m *manager) fail(name string, err error) {
 	}
 	m.orders.WithLabelValues("failed").Inc()
 	text := "the last order failed: " + advice(err)
-	m.mu.Lock()
-	m.failures[name] = text
-	m.mu.Unlock()
+	m.note(name, text)
 	m.opts.Log.Error("callback certificate not obtained; it is tried again with growing pauses", "name", name, "problem", text)
+}
+
+// note keeps what is wrong with a name, and forgets it when nothing is.
+func (m *manager) note(name, problem string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if problem == "" {
+		delete(m.failures, name)
+		return
+	}
+	m.failures[name] = problem
 }
 
 // Describe implements prometheus.Collector.

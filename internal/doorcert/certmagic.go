@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
+	"time"
 
 	"github.com/caddyserver/certmagic"
 	"github.com/mholt/acmez/v3/acme"
@@ -40,6 +41,22 @@ func (m *manager) begin() *work {
 		w.config.Issuers = append(w.config.Issuers, m.issuer(w.config, certmagic.ACMEIssuer{DisableHTTPChallenge: true, ListenHost: host, AltTLSALPNPort: port}))
 	}
 	return w
+}
+
+// stopPatience is how long certmagic may take to stop. It does at once, unless
+// it replaces a revoked certificate: it then retries for a month, and cannot be
+// told to stop.
+const stopPatience = 2 * time.Second
+
+func (w *work) stop() {
+	stopped := make(chan struct{})
+	go func() { w.cache.Stop(); close(stopped) }()
+	patience := time.NewTimer(stopPatience)
+	defer patience.Stop()
+	select {
+	case <-stopped:
+	case <-patience.C:
+	}
 }
 
 func (m *manager) defaultName() string {

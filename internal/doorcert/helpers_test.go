@@ -51,9 +51,14 @@ func (l *transcript) logger() *slog.Logger {
 // serve answers handshakes on a listener until the test ends.
 func serve(t *testing.T, d *doorcert.Door, l net.Listener) {
 	t.Helper()
+	serveTLS(t, d.TLS(), l)
+}
+
+func serveTLS(t *testing.T, c *tls.Config, l net.Listener) {
+	t.Helper()
 	server := &http.Server{
 		Handler:   http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) }),
-		TLSConfig: d.TLS(), ReadHeaderTimeout: time.Minute, ErrorLog: slog.NewLogLogger(slog.DiscardHandler, slog.LevelDebug),
+		TLSConfig: c, ReadHeaderTimeout: time.Minute, ErrorLog: slog.NewLogLogger(slog.DiscardHandler, slog.LevelDebug),
 	}
 	go func() { _ = server.ServeTLS(l, "", "") }()
 	t.Cleanup(func() { _ = server.Close() })

@@ -1,8 +1,10 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -39,7 +41,7 @@ func (s *sidecar) reloadAll(ctx context.Context) error {
 		defer cancel()
 		return reload(ctx)
 	}
-	failed := atOnce(len(s.accounts), func(i int) error { return bounded(s.accounts[i].Reload) })
+	failed := inTurn(s.accounts, func(a *account) error { return bounded(a.Reload) })
 	for _, l := range s.live {
 		failed = errors.Join(failed, bounded(func(ctx context.Context) error { return l.Reload(ctx, &s.reader) }))
 	}
@@ -53,6 +55,24 @@ func (s *sidecar) reloadAll(ctx context.Context) error {
 	}
 	s.reloads.WithLabelValues("done").Inc()
 	return nil
+}
+
+// inTurn does something for every merchant, and begins with those whose keys
+// were read the longest ago: where Vault limits the rate so much that not all
+// get theirs, it is others the next time. What failed is in the order of the
+// config, whatever the turn was.
+func inTurn(accounts []*account, do func(*account) error) error {
+	turn, read := make([]int, len(accounts)), make([]int64, len(accounts))
+	for i, a := range accounts {
+		turn[i], read[i] = i, a.lastGood.Load()
+	}
+	slices.SortStableFunc(turn, func(i, j int) int { return cmp.Compare(read[i], read[j]) })
+	failed := make([]error, len(accounts))
+	_ = atOnce(len(turn), func(n int) error { // failed has the errors
+		failed[turn[n]] = do(accounts[turn[n]])
+		return nil
+	})
+	return errors.Join(failed...)
 }
 
 // loaders is how many merchants are loaded at one time.

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -38,6 +39,44 @@ func TestAtOnce(t *testing.T) {
 	}
 	if done.Load() != n || tooMany.Load() != 0 {
 		t.Errorf("%d of %d loaded, %d times too many at once", done.Load(), n, tooMany.Load())
+	}
+}
+
+// Those whose keys are the oldest are first; what fails is told in the order of
+// the config.
+func TestInTurn(t *testing.T) {
+	t.Parallel()
+	accounts := make([]*account, 3*loaders)
+	place := make(map[*account]int)
+	for i := range accounts {
+		accounts[i] = &account{}
+		accounts[i].lastGood.Store(int64(len(accounts) - i)) // the last of the config is the oldest
+		place[accounts[i]] = i
+	}
+	var mu sync.Mutex
+	var first []int
+	all := make(chan struct{})
+	err := inTurn(accounts, func(a *account) error {
+		mu.Lock()
+		if len(first) < loaders {
+			if first = append(first, place[a]); len(first) == loaders {
+				close(all)
+			}
+		}
+		mu.Unlock()
+		<-all
+		if i := place[a]; i%10 == 3 {
+			return fmt.Errorf("merchant %d", i)
+		}
+		return nil
+	})
+	if err == nil || err.Error() != "merchant 3\nmerchant 13\nmerchant 23" {
+		t.Errorf("got %v", err)
+	}
+	for _, i := range first {
+		if i < len(accounts)-loaders {
+			t.Errorf("merchant %d was among the first %v", i, first)
+		}
 	}
 }
 

@@ -28,11 +28,13 @@ func byAuth(t *testing.T, w *wechat, v *vault, auth, more string) string {
 func (s *sidecar) logins() int { s.t.Helper(); return s.succeeded("login") }
 func (s *sidecar) reads() int  { s.t.Helper(); return s.succeeded("kv_read") }
 
-func (s *sidecar) succeeded(operation string) int {
+func (s *sidecar) succeeded(operation string) int { s.t.Helper(); return s.ended(operation, "success") }
+
+func (s *sidecar) ended(operation, outcome string) int {
 	s.t.Helper()
 	_, text := fetch(s.t, s.admin+"/metrics")
 	var n int
-	if m := regexp.MustCompile(`wxproxy_vault_requests_total\{operation="` + operation + `",outcome="success"\} (\d+)`).FindStringSubmatch(text); m != nil {
+	if m := regexp.MustCompile(`wxproxy_vault_requests_total\{operation="` + operation + `",outcome="` + outcome + `"\} (\d+)`).FindStringSubmatch(text); m != nil {
 		_, _ = fmt.Sscan(m[1], &n)
 	}
 	return n

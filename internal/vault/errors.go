@@ -26,7 +26,7 @@ var (
 	// ErrInternal: Vault failed at this one request.
 	ErrInternal error = outageError("Vault has an internal error")
 	// ErrRateLimited: Vault wants fewer requests.
-	ErrRateLimited error = outageError("Vault limits the rate of requests")
+	ErrRateLimited error = outageError("Vault limits the rate of requests; raise its quota for them, or vault.refresh")
 	// ErrDenied: the token may not do this, or is no longer valid.
 	ErrDenied = errors.New("Vault denies it")
 	// ErrRefused: Vault finds the request itself wrong.

@@ -26,9 +26,19 @@ func (c *Client) read(operation, path string) call {
 const maxRounds = 3
 
 // ask makes a call that only reads, unless several have just failed: while
-// Vault is down a reload of many merchants shall end soon.
-func (c *Client) ask(ctx context.Context, q call) (*api.Secret, error) {
-	answer, err := c.reading.Execute(func() (*api.Secret, error) { return c.request(ctx, q) })
+// Vault is down a reload of many merchants shall end soon. A Vault that limits
+// the rate is not down; the call waits for its turn, up to the timeout.
+func (c *Client) ask(ctx context.Context, q call) (answer *api.Secret, err error) {
+	latest := time.Now().Add(c.timeout)
+	for range pacedTries {
+		if paced := c.transport.pace.keep(ctx, latest); paced != nil {
+			return nil, paced
+		}
+		answer, err = c.reading.Execute(func() (*api.Secret, error) { return c.request(ctx, q) })
+		if !errors.Is(err, ErrRateLimited) {
+			break
+		}
+	}
 	return answer, explainBreaker(err, c.problem)
 }
 
@@ -109,8 +119,8 @@ type trouble struct {
 }
 
 // calm is how long no request may fail before the log calls Vault well again.
-// A Vault that limits its rate refuses some and takes others.
-const calm = time.Second
+// A Vault that limits its rate refuses some every second and takes others.
+const calm = 5 * time.Second
 
 // note keeps the state. The log has each kind of trouble once, and its end.
 func (c *Client) note(operation string, err error) {

@@ -35,6 +35,7 @@ const (
 type transport struct {
 	options Options
 	current atomic.Pointer[http.Transport]
+	pace    pace
 
 	mu    sync.Mutex // one reload at a time
 	files [3][]byte  // ca, client certificate and key, as they are in use
@@ -54,6 +55,7 @@ func (t *transport) RoundTrip(r *http.Request) (*http.Response, error) {
 	case answer.StatusCode >= 300 && answer.StatusCode < 400:
 		return nil, errors.Join(errRedirect, answer.Body.Close())
 	}
+	t.pace.slow(r, answer)
 	answer.Body = &bounded{ReadCloser: answer.Body, left: maxAnswer}
 	return answer, nil
 }

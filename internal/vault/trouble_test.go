@@ -12,21 +12,24 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 	"time"
 
 	"github.com/wxproxy/wxproxy/internal/vault"
 )
 
+// later is a limit of the rate, for so many seconds.
+func later(after string) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Retry-After", after)
+		status(http.StatusTooManyRequests)(w, r)
+	}
+}
+
 // Vault's trouble of a moment costs nobody anything, as far as there is time.
 func TestTroubleOfAMomentIsMended(t *testing.T) {
 	t.Parallel()
-	later := func(after string) http.HandlerFunc {
-		return func(w http.ResponseWriter, r *http.Request) {
-			w.Header().Set("Retry-After", after)
-			status(http.StatusTooManyRequests)(w, r)
-		}
-	}
 	for name, test := range map[string]struct {
 		first []http.HandlerFunc
 		want  error
@@ -36,9 +39,11 @@ func TestTroubleOfAMomentIsMended(t *testing.T) {
 		"standby":              {[]http.HandlerFunc{status(http.StatusServiceUnavailable), status(http.StatusBadGateway)}, nil, 3},
 		"reset":                {[]http.HandlerFunc{reset}, nil, 2},
 		"limited":              {[]http.HandlerFunc{later("0")}, nil, 2},
-		"too often":            {[]http.HandlerFunc{later("0"), later("0"), later("0")}, vault.ErrRateLimited, 3},
+		"failed too often":     {slices.Repeat([]http.HandlerFunc{status(http.StatusBadGateway)}, 3), vault.ErrUnavailable, 3},
+		"limited often":        {slices.Repeat([]http.HandlerFunc{later("0")}, 11), nil, 12},
+		"limited too often":    {slices.Repeat([]http.HandlerFunc{later("0")}, 12), vault.ErrRateLimited, 12},
 		"limited for too long": {[]http.HandlerFunc{later("3600")}, vault.ErrRateLimited, 1},
-		"for how long?":        {[]http.HandlerFunc{later("a while")}, vault.ErrRateLimited, 1},
+		"for how long?":        {[]http.HandlerFunc{later("a while")}, nil, 2},
 		"not Vault's fault":    {[]http.HandlerFunc{status(http.StatusBadRequest)}, vault.ErrRefused, 1},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -72,7 +77,7 @@ func TestLogHasChangesOfStateAlone(t *testing.T) {
 	t.Parallel()
 	f := newFake(t)
 	c := loggedIn(t, f, nil)
-	sealed, limited, fine := status(http.StatusServiceUnavailable, "Vault is sealed"), status(http.StatusTooManyRequests), data(`{"data":{"key":"`+aSecret+`"}}`)
+	sealed, limited, fine := status(http.StatusServiceUnavailable, "Vault is sealed"), later("0"), data(`{"data":{"key":"`+aSecret+`"}}`)
 	c.advance(time.Hour)
 	for range 3 {
 		for _, answer := range []http.HandlerFunc{sealed, limited, fine} {

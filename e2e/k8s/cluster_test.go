@@ -33,7 +33,8 @@ type cluster struct {
 
 const adminToken = "admin-of-the-tests"
 
-func startCluster(dir string) (*cluster, error) {
+// startCluster hands more arguments on to the API server.
+func startCluster(dir string, more ...string) (*cluster, error) {
 	c := &cluster{dir: dir}
 	ports, err := freePorts(3)
 	if err != nil {
@@ -61,10 +62,10 @@ func startCluster(dir string) (*cluster, error) {
 		}
 	}
 	c.url = "https://127.0.0.1:" + ports[2]
-	api := exec.Command(apiserver, "--etcd-servers", etcdURL, "--secure-port", ports[2], "--bind-address", "127.0.0.1", "--advertise-address", "127.0.0.1",
+	api := exec.Command(apiserver, append(more, "--etcd-servers", etcdURL, "--secure-port", ports[2], "--bind-address", "127.0.0.1", "--advertise-address", "127.0.0.1",
 		"--cert-dir", filepath.Join(dir, "certs"), "--service-cluster-ip-range", "10.96.0.0/16",
 		"--service-account-issuer", "https://kubernetes.default.svc", "--service-account-key-file", filepath.Join(dir, "sa.key"), "--service-account-signing-key-file", filepath.Join(dir, "sa.key"),
-		"--token-auth-file", filepath.Join(dir, "tokens"), "--authorization-mode", "RBAC", "--allow-privileged=false", "--watch-cache=true", "--profiling=false")
+		"--token-auth-file", filepath.Join(dir, "tokens"), "--authorization-mode", "RBAC", "--allow-privileged=false", "--watch-cache=true", "--profiling=false")...)
 	if c.api, err = launch(api); err != nil {
 		return c, err
 	}

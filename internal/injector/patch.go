@@ -18,7 +18,8 @@ type operation struct {
 }
 
 // patch builds the steps. They add; what they replace is a part of the sidecar
-// that an earlier run put there, which is not trusted but written anew.
+// that an earlier run put there, which is not trusted but written anew, but for
+// what keep takes over.
 type patch struct {
 	p    *pod
 	ops  []operation
@@ -123,7 +124,7 @@ func (s *Settings) inject(raw []byte, namespace string, native bool) (ops []oper
 	if len(a.problems) > 0 {
 		return nil, w, a.problems
 	}
-	c, err := s.container(w, native)
+	c, err := s.container(w, native, p.sidecar())
 	if err != nil {
 		return nil, w, []string{"the injector's settings do not fit: " + err.Error()}
 	}

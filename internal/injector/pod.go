@@ -58,6 +58,14 @@ type container struct {
 	} `json:"ports"`
 	Env          []named `json:"env"`
 	VolumeMounts []mount `json:"volumeMounts"`
+	// Of the sidecar that is there already only.
+	ImagePullPolicy string    `json:"imagePullPolicy"`
+	Resources       resources `json:"resources"`
+}
+
+type resources struct {
+	Requests map[string]any `json:"requests"`
+	Limits   map[string]any `json:"limits"`
 }
 
 type mount struct {
@@ -120,6 +128,16 @@ func (p *pod) runsOnce() bool {
 
 func index(list []container, name string) int {
 	return slices.IndexFunc(list, func(c container) bool { return c.Name == name })
+}
+
+// sidecar is the container that an earlier run put there, nil if none did.
+func (p *pod) sidecar() *container {
+	for _, list := range [][]container{p.Spec.Containers, p.Spec.InitContainers} {
+		if i := index(list, containerName); i >= 0 {
+			return &list[i]
+		}
+	}
+	return nil
 }
 
 func (p *pod) hasVolume(name string) int {

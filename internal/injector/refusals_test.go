@@ -48,6 +48,11 @@ func TestRefusals(t *testing.T) {
 		{"cpu below", "at least 10m", annotate("cpu-request", "9m")},
 		{"memory above", "at most 256Mi", annotate("memory-limit", "1Gi")},
 		{"memory below", "at least 32Mi", annotate("memory-request", "1Mi")},
+		{"request above the template's limit", `wxproxy.dev/cpu-request is "600m", above the sidecar's limit of 500m; lower it, or set wxproxy.dev/cpu-limit`, annotate("cpu-request", "600m")},
+		{"request above the limit", `wxproxy.dev/memory-request is "65Mi", above the sidecar's limit of 64Mi`, func(p map[string]any) {
+			annotate("memory-request", "65Mi")(p)
+			annotate("memory-limit", "64Mi")(p)
+		}},
 		{"quantity", "is not a quantity", annotate("memory-limit", "1e999999999")},
 		{"containers", "which the pod does not have", annotate("containers", "ap")},
 		{"containers, ours", "which the pod does not have", annotate("containers", "wxproxy")},

@@ -74,6 +74,31 @@ type Range struct {
 	Max string `yaml:"max"`
 }
 
+// of is the range of a resource.
+func (b Bounds) of(resource string) Range {
+	switch resource {
+	case "cpu":
+		return b.CPU
+	case "memory":
+		return b.Memory
+	}
+	return Range{}
+}
+
+// allow reports whether an amount is within the range.
+func (r Range) allow(amount string) bool {
+	if r == (Range{}) {
+		return true
+	}
+	q, err := parseQuantity(amount)
+	if err != nil {
+		return false
+	}
+	least, tooLow := parseQuantity(r.Min)
+	most, tooHigh := parseQuantity(r.Max)
+	return (tooLow != nil || q >= least) && (tooHigh != nil || q <= most)
+}
+
 const maxSettings = 1 << 20
 
 // ParseSettings reads the text of a settings file, strictly. check is asked

@@ -4,9 +4,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
-	"slices"
-	"strconv"
-	"strings"
 
 	"go.yaml.in/yaml/v3"
 )
@@ -113,73 +110,7 @@ func clone(v map[string]any) (map[string]any, error) {
 	return c, nil
 }
 
-// container fills in the template's container for a pod.
-func (s *Settings) container(w wish, native bool) (map[string]any, error) {
-	c, err := clone(object(array(object(s.Pod["spec"])["containers"])[0]))
-	if err != nil {
-		return nil, err
-	}
-	config, err := s.config(w, native)
-	if err != nil {
-		return nil, err
-	}
-	delete(c, "restartPolicy")
-	if native {
-		c["restartPolicy"] = always
-	}
-	resources := section(c, "resources")
-	for _, name := range slices.Sorted(maps.Keys(w.resources)) {
-		kind, what := "requests", "cpu"
-		if name == "cpu-limit" || name == "memory-limit" {
-			kind = "limits"
-		}
-		if name == "memory-request" || name == "memory-limit" {
-			what = "memory"
-		}
-		section(resources, kind)[what] = w.resources[name]
-	}
-	// Kubernetes expands $(NAME), and makes one of two dollars.
-	env := append(array(c["env"]), variable(configVariable, strings.ReplaceAll(config, "$", "$$")))
-	c["env"] = append(env, goLimits(object(resources["limits"]), env)...)
-	mounts := array(c["volumeMounts"])
-	for _, v := range s.volumes(w) {
-		name := text(v["name"])
-		m := map[string]any{"name": name, "mountPath": s.mountPath(w, name)}
-		if _, ok := v["secret"]; ok {
-			m["readOnly"] = true
-		}
-		mounts = append(mounts, m)
-	}
-	c["volumeMounts"] = mounts
-	return c, nil
-}
-
 func variable(name, value string) map[string]any { return map[string]any{"name": name, "value": value} }
-
-// goLimits tells the Go runtime its limits, so that it collects garbage rather
-// than being killed. What the template sets stays.
-func goLimits(limits map[string]any, env []any) (list []any) {
-	set := func(name string, value int64) {
-		if value > 0 && !slices.ContainsFunc(env, func(e any) bool { return object(e)["name"] == name }) {
-			list = append(list, variable(name, strconv.FormatInt(value, 10)))
-		}
-	}
-	if q, err := parseQuantity(quantity(limits["memory"])); err == nil {
-		set("GOMEMLIMIT", q.units()/10*9)
-	}
-	if q, err := parseQuantity(quantity(limits["cpu"])); err == nil {
-		set("GOMAXPROCS", q.units())
-	}
-	return list
-}
-
-// quantity reads one that YAML took for a number.
-func quantity(v any) string {
-	if n, ok := v.(float64); ok {
-		return strconv.FormatFloat(n, 'f', -1, 64)
-	}
-	return text(v)
-}
 
 // volumes that the pod's wishes need, besides the template's.
 func (s *Settings) volumes(w wish) (list []map[string]any) {

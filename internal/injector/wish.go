@@ -1,6 +1,7 @@
 package injector
 
 import (
+	"cmp"
 	"maps"
 	"regexp"
 	"slices"
@@ -93,6 +94,7 @@ func (a *asker) wish() wish {
 			w.resources[name] = v
 		}
 	}
+	a.requests(w.resources)
 	return w
 }
 
@@ -182,10 +184,8 @@ func (a *asker) path(name, v string) string {
 }
 
 func (a *asker) resource(name, v string) {
-	bounds := a.s.Bounds.CPU
-	if strings.HasPrefix(name, "memory") {
-		bounds = a.s.Bounds.Memory
-	}
+	kind, _, _ := strings.Cut(name, "-")
+	bounds := a.s.Bounds.of(kind)
 	q, err := parseQuantity(v)
 	if err != nil {
 		a.refuse("%s%s: %v", prefix, name, err)
@@ -196,5 +196,16 @@ func (a *asker) resource(name, v string) {
 	}
 	if most, err := parseQuantity(bounds.Max); err == nil && q > most {
 		a.refuse("%s%s is %s; this cluster allows at most %s", prefix, name, shown(v), bounds.Max)
+	}
+}
+
+// requests refuses those that are above the limit, the pod's or the template's.
+func (a *asker) requests(chosen map[string]string) {
+	limits := object(object(a.s.template()["resources"])["limits"])
+	for _, what := range []string{"cpu", "memory"} {
+		request, limit := chosen[what+"-request"], cmp.Or(chosen[what+"-limit"], quantity(limits[what]))
+		if above(request, limit) {
+			a.refuse("%s%s-request is %s, above the sidecar's limit of %s; lower it, or set %s%s-limit", prefix, what, shown(request), limit, prefix, what)
+		}
 	}
 }

@@ -34,9 +34,7 @@ func (o *Outbound) receive(ctx context.Context, x *exchange) *failure {
 		x.verified = verifiedUnsigned
 		return nil
 	}
-	var err error
-	x.body, x.answered, err = o.inFlight.read(x.answer.Body, x.answer.ContentLength, o.limits.Response)
-	x.held += x.answered
+	err := o.readAnswer(ctx, x)
 	x.stopUpload()
 	if f := o.readFailure(ctx, err); f != nil {
 		return f
@@ -79,10 +77,10 @@ func (o *Outbound) readFailure(ctx context.Context, err error) *failure {
 		return nil
 	case errors.Is(err, errTooLarge):
 		return fail(ReasonTooLarge, "the answer is larger than outbound.limits.response (%d bytes)", o.limits.Response).because(err)
-	case errors.Is(err, errBudget):
-		return fail(ReasonBusy, "outbound.limits.in_flight (%d bytes) is used up; try again", o.inFlight.limit).because(err)
 	case errors.Is(context.Cause(ctx), context.Canceled):
 		return fail(reasonClientGone, "the caller went away").because(err)
+	case errors.Is(err, errBudget):
+		return o.busy().because(err)
 	case ctx.Err() != nil:
 		return fail(ReasonTimeout, "%v (outbound.timeout is %s)", ErrTimeout, o.timeout).because(err)
 	default:

@@ -1,64 +1,10 @@
 package proxy
 
 import (
-	"bytes"
 	"errors"
-	"io"
 	"net/http"
-	"sync/atomic"
 	"time"
 )
-
-// budget bounds the bytes of bodies held at one time by all requests.
-type budget struct {
-	limit int64
-	held  atomic.Int64
-}
-
-var errBudget = errors.New("bytes in flight are used up")
-
-// take reserves n bytes; the caller gives them back.
-func (b *budget) take(n int64) error {
-	if b.held.Add(n) > b.limit {
-		b.held.Add(-n)
-		return errBudget
-	}
-	return nil
-}
-
-func (b *budget) give(n int64) { b.held.Add(-n) }
-
-// errTooLarge: a body is larger than its limit.
-var errTooLarge = errors.New("body too large")
-
-const readChunk = 32 << 10
-
-// read reads a whole body of at most limit bytes, taking from the budget as it
-// grows. The caller gives back what is returned as held, on errors too.
-func (b *budget) read(r io.Reader, length, limit int64) (body []byte, held int64, err error) {
-	if length > limit {
-		return nil, 0, errTooLarge
-	}
-	var buf bytes.Buffer
-	for {
-		if err := b.take(readChunk); err != nil {
-			return nil, held, err
-		}
-		held += readChunk
-		_, err := io.CopyN(&buf, r, readChunk)
-		if int64(buf.Len()) > limit {
-			return nil, held, errTooLarge
-		}
-		if errors.Is(err, io.EOF) {
-			size := int64(buf.Len())
-			b.give(held - size) // most calls read, and have no body to hold
-			return buf.Bytes(), size, nil
-		}
-		if err != nil {
-			return nil, held, err
-		}
-	}
-}
 
 // readDraft reads the app's body: whole, or of an upload the beginning.
 func (o *Outbound) readDraft(w http.ResponseWriter, r *http.Request, x *exchange, d *draft) (f *failure) {
@@ -100,7 +46,7 @@ func (o *Outbound) bodyFailure(err error, tooLarge Reason) *failure {
 	case errors.Is(err, errTooLarge):
 		return fail(tooLarge, "the body is larger than outbound.limits.request (%d bytes)", o.limits.Request)
 	case errors.Is(err, errBudget):
-		return fail(ReasonBusy, "outbound.limits.in_flight (%d bytes) is used up; try again", o.inFlight.limit)
+		return o.busy()
 	default:
 		return fail(ReasonBadRequest, "the body did not arrive whole").because(err)
 	}

@@ -86,7 +86,7 @@ func TestInFlightBudget(t *testing.T) {
 		s.Limits = proxy.Limits{Request: 1 << 20, Response: 1 << 20, InFlight: 128 << 10}
 	})
 	slow := make(chan got, 1)
-	go func() { slow <- r.do("POST", "/v3/slow", strings.Repeat("x", 90<<10)) }()
+	go func() { slow <- r.do("POST", "/v3/slow", strings.Repeat("x", 80<<10)) }()
 	<-arrived
 	g := r.do("POST", "/v3/x", strings.Repeat("x", 64<<10))
 	g.refused(t, 503, proxy.ReasonBusy)

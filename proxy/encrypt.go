@@ -68,7 +68,7 @@ func (o *Outbound) makeRoom(x *exchange, d *draft, n int) *failure {
 		return fail(ReasonBodyTooLarge, "with its %d sensitive fields encrypted the body is larger than outbound.limits.request (%d bytes)", n, o.limits.Request)
 	}
 	if o.inFlight.take(more) != nil {
-		return fail(ReasonBusy, "outbound.limits.in_flight (%d bytes) is used up; try again", o.inFlight.limit)
+		return o.busy()
 	}
 	x.held += more
 	return nil

@@ -29,6 +29,7 @@ type exchange struct {
 	began     time.Time // what the call's time counts from: start, or the end of an upload's reading
 	upload    *upload   // nil: the body is not a form, or was not begun
 	answered  int64     // of held, the answer's part
+	beyond    bool      // it has the turn to take more than in_flight
 	answer    *http.Response
 	body      []byte // of a verified answer
 	verified  string // what Wxproxy-Verified says

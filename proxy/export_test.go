@@ -21,6 +21,16 @@ func (n *Notify) Forget(size int) { n.once = newOnce(size) }
 // HeldBytes is how much of the in-flight budget is taken.
 func (o *Outbound) HeldBytes() int64 { return o.inFlight.held.Load() }
 
+// FillBudget takes what is left of the in-flight budget and returns how much.
+func (o *Outbound) FillBudget() int64 {
+	rest := o.inFlight.limit - o.inFlight.held.Load()
+	o.inFlight.held.Add(rest)
+	return rest
+}
+
+// GiveBudget gives back what FillBudget took.
+func (o *Outbound) GiveBudget(n int64) { o.inFlight.give(n) }
+
 // VerifyKnown is the check of a notify without refresh.
 func VerifyKnown(candidates []*Merchant, stamp wire.Stamp, body []byte) []*Merchant {
 	return verifyKnown((&entrance{merchants: candidates}).trusting(stamp), stamp, body)
@@ -63,7 +73,7 @@ func PassForm(r io.Reader, boundary string, table *endpoint.Table, edit func([]b
 	const limit = 16 << 20
 	u := &upload{
 		length: -1, stopped: make(chan struct{}),
-		form: newUploadForm(&tape{from: r, budget: &budget{limit: 4 * limit}, limit: limit}, boundary, table.Promises),
+		form: newUploadForm(&tape{from: r, budget: newBudget(4 * limit), limit: limit}, boundary, table.Promises),
 	}
 	if err := u.form.head(); err != nil {
 		return nil, nil, err

@@ -192,7 +192,7 @@ func (o *Outbound) readLocal(r *http.Request, x *exchange, route *localRoute, c 
 	case errors.Is(err, errTooLarge):
 		return fail(ReasonBodyTooLarge, "the body is larger than this endpoint takes (%d bytes)", limit)
 	case errors.Is(err, errBudget):
-		return fail(ReasonBusy, "outbound.limits.in_flight (%d bytes) is used up; try again", o.inFlight.limit)
+		return o.busy()
 	case err != nil:
 		return fail(ReasonBadRequest, "the body did not arrive whole").because(err)
 	}

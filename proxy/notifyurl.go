@@ -26,7 +26,7 @@ func (o *Outbound) fillNotifyURL(x *exchange, d *draft) *failure {
 		return fail(ReasonBodyTooLarge, "with the %s that notify.public_url gives the body is larger than outbound.limits.request (%d bytes)", name, o.limits.Request)
 	}
 	if o.inFlight.take(more) != nil {
-		return fail(ReasonBusy, "outbound.limits.in_flight (%d bytes) is used up; try again", o.inFlight.limit)
+		return o.busy()
 	}
 	x.held += more
 	return d.resign(jsonedit.Apply(d.signed, []jsonedit.Edit{edit}))

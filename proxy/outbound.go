@@ -55,7 +55,7 @@ type Outbound struct {
 	hosts      map[string]struct{} // names that are ours
 	groups     map[string]string   // of upstreams, by the host name that a call is for
 	limits     Limits
-	inFlight   budget
+	inFlight   *budget
 	rates      rates
 	timeout    time.Duration
 	now        func() time.Time
@@ -101,7 +101,7 @@ func NewOutbound(o OutboundOptions) (*Outbound, error) {
 	}
 	out := &Outbound{
 		merchants: merchants, table: o.Table, upstream: o.Upstream,
-		hosts: make(map[string]struct{}), limits: o.Limits, inFlight: budget{limit: o.Limits.InFlight},
+		hosts: make(map[string]struct{}), limits: o.Limits, inFlight: newBudget(o.Limits.InFlight),
 		rates: rates{all: o.Rate, families: o.Rates}, timeout: o.Timeout, now: o.Now, log: o.Log, metrics: o.Metrics, hints: o.Hints, notifyURLs: o.NotifyURLs,
 	}
 	if len(o.Callers) == 0 {
@@ -139,7 +139,10 @@ func (o *Outbound) serve(w http.ResponseWriter, r *http.Request, l Listener) {
 	defer cancel(nil)
 	x.watch = &watchdog{timer: time.AfterFunc(o.timeout, func() { cancel(context.DeadlineExceeded) }), limit: o.timeout}
 	defer x.watch.stop()
-	defer func() { o.inFlight.give(x.held) }()
+	defer func() {
+		o.giveAnswer(x, 0)
+		o.inFlight.give(x.held)
+	}()
 	defer x.stopUpload()
 	defer x.closeAnswer()
 	limitRead(w, x.start.Add(o.timeout)) // net/http reads on after a refusal, too

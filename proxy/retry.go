@@ -17,6 +17,9 @@ func (x *exchange) mayRepeat() bool {
 // ask sends a call until there is an answer to hand on. What may not be
 // repeated is sent again only if no connection came about.
 func (o *Outbound) ask(ctx context.Context, x *exchange, c *Call) *failure {
+	if f := o.reserveAnswer(x); f != nil {
+		return f
+	}
 	t := o.upstream.try(c)
 	t.deadline = o.upstream.now().Add(o.timeLeft(x))
 	for {
@@ -32,8 +35,7 @@ func (o *Outbound) ask(ctx context.Context, x *exchange, c *Call) *failure {
 			x.before = reason
 		}
 		x.forget()
-		o.inFlight.give(x.answered)
-		x.held, x.answered = x.held-x.answered, 0
+		o.giveAnswer(x, min(x.answered, answerRoom))
 		o.metrics.repeat(reason)
 	}
 }

@@ -51,7 +51,7 @@ func (o *Outbound) openUpload(w http.ResponseWriter, r *http.Request, x *exchang
 		}
 		limitRead(w, deadline)
 	}, wake: func() { limitRead(w, time.Unix(1, 0)) }}
-	t := &tape{from: app, budget: &o.inFlight, limit: o.limits.Request}
+	t := &tape{from: app, budget: o.inFlight, limit: o.limits.Request}
 	var promises func([]byte) []endpoint.Promise
 	if !x.endpoint.FileUnchecked {
 		promises = o.table.Promises

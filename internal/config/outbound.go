@@ -90,7 +90,9 @@ type Limits struct {
 	// Largest encrypted bill that is decrypted here (header Wxproxy-Decrypt): it is held whole,
 	// as a part of in_flight, so that not more than in_flight helps. Default: 32MiB.
 	EncryptedBill Size `yaml:"encrypted_bill"`
-	// Memory for the bodies of all requests together. Default: 64MiB.
+	// Memory for the bodies of all requests together. A call that changes something has 8KiB of
+	// it for its answer before it is sent; one longer answer at a time may go beyond. Default:
+	// 64MiB.
 	InFlight Size `yaml:"in_flight"`
 	// Largest header block, of a request or an answer. Default: 64KiB.
 	Headers Size `yaml:"headers"`

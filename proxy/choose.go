@@ -14,10 +14,11 @@ import (
 )
 
 // choose picks the merchant: the header Wxproxy-Merchant, else the listener's,
-// else the only one the caller may use. The header chooses only among these, and
+// else the one whose number a download's link has, else the only one the caller
+// may use. Header and link choose only among these, and
 // only those can be chosen that have the credential scheme that the call wants;
 // an empty scheme means any, and an ordinary merchant where none is named.
-func (o *Outbound) choose(r *http.Request, c *Caller, l Listener, scheme string) (*Merchant, *failure) {
+func (o *Outbound) choose(r *http.Request, c *Caller, l Listener, scheme, linked string) (*Merchant, *failure) {
 	named := r.Header[headerMerchant]
 	switch {
 	case len(named) > 1:
@@ -34,6 +35,9 @@ func (o *Outbound) choose(r *http.Request, c *Caller, l Listener, scheme string)
 			return nil, fail(ReasonUnknownMerchant, "the merchant of this listener is not configured for this caller")
 		}
 		return m, m.suits(scheme)
+	}
+	if m := o.merchants.named[linked]; m != nil && m.MchID == linked && c.may(m) && m.suits(scheme) == nil {
+		return m, nil
 	}
 	switch possible := c.granted[cmp.Or(scheme, signer.SchemeMerchant)]; len(possible) {
 	case 0:

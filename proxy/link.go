@@ -84,13 +84,14 @@ func (o *Outbound) rewriteLink(x *exchange, object jsonedit.Match) (*jsonedit.Ed
 	if err != nil {
 		return nil, err
 	}
+	p.mchid = x.merchant.MchID
 	link := x.base + target.String()
-	if !p.empty() {
-		keys := x.merchant.APIv3Keys()
-		if len(keys) == 0 {
-			return nil, errNoAPIv3Key
-		}
-		link += joinQuery(target.Query) + p.query() + "&" + linkMAC + "=" + linkBase64.EncodeToString(p.mac(keys[0], x.merchant.MchID, target))
+	keys := x.merchant.APIv3Keys()
+	switch {
+	case len(keys) > 0:
+		link += joinQuery(target.Query) + p.query() + "&" + linkMAC + "=" + linkBase64.EncodeToString(p.mac(keys[0], target))
+	case !p.empty():
+		return nil, errNoAPIv3Key
 	}
 	return &jsonedit.Edit{Start: object.Start + place.Start, End: object.Start + place.End, New: jsonedit.Quote(link)}, nil
 }
@@ -166,6 +167,20 @@ func promiseOf(values map[string]string, encrypted, decrypt bool) (promise, erro
 	return p, nil
 }
 
+// linkedMerchant is the number of the merchant whose answer had a download's
+// link; empty: the link does not say it. Whether that is true shows when the link
+// is opened.
+func linkedMerchant(x *exchange) string {
+	if !x.endpoint.Unsigned {
+		return ""
+	}
+	_, p, _, err := parseLink(x.target)
+	if err != nil {
+		return ""
+	}
+	return p.mchid
+}
+
 // openLink takes what is promised of a download off its link. A link that was
 // not rewritten, or whose host the app changed by itself, has no promise and is
 // accepted.
@@ -177,19 +192,22 @@ func openLink(x *exchange, d *draft) *failure {
 	if err != nil {
 		return fail(ReasonBadRequest, "%v", err)
 	}
-	if p.empty() {
+	if mac == nil {
 		return nil
 	}
 	genuine := false
 	for _, key := range x.merchant.APIv3Keys() { // the previous one too: links outlive a change of keys
-		genuine = genuine || hmac.Equal(mac, p.mac(key, x.merchant.MchID, bare))
+		genuine = genuine || hmac.Equal(mac, p.mac(key, bare))
 	}
-	if !genuine {
+	if !genuine || p.mchid != x.merchant.MchID {
 		return fail(ReasonBadRequest, "the download link does not hold for merchant %s: it was altered, or is another merchant's "+
-			"(send the same %s as for the call that returned it), or the APIv3 key was changed since; use download_url as it came, or ask for a new one",
+			"(leave %s out, or send the same as for the call that returned it), or the APIv3 key was changed since; use download_url as it came, or ask for a new one",
 			x.merchant.Name, headerMerchant)
 	}
 	d.target, x.promise = bare, p
+	if p.empty() {
+		return nil
+	}
 	// A part of the file, or none, could not keep the promise.
 	for _, name := range []string{"Range", "If-Range", "If-None-Match", "If-Modified-Since", "If-Match", "If-Unmodified-Since"} {
 		d.header.Del(name)

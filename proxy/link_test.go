@@ -97,7 +97,7 @@ func TestLinkLeadsHere(t *testing.T) {
 	if g.body != want {
 		t.Errorf("got  %s\nwant %s", g.body, want)
 	}
-	if !strings.HasPrefix(link, r.front.URL+"/v3/billdownload/file?token=a%2fB~*'x&tartype=gzip&wxproxy_sha1="+helloSHA1+"&wxproxy_mac=") {
+	if !strings.HasPrefix(link, r.front.URL+"/v3/billdownload/file?token=a%2fB~*'x&tartype=gzip&wxproxy_merchant="+mchID+"&wxproxy_sha1="+helloSHA1+"&wxproxy_mac=") {
 		t.Errorf("the link is %s", link)
 	}
 	file := r.do("GET", strings.TrimPrefix(link, r.front.URL), "")
@@ -223,13 +223,22 @@ func TestLinkWithoutPromise(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			r := newRig(t, newBilling(t, row.answer, content("hello")).wechat)
-			if link := linkOf(t, r.do("GET", row.call, "")); link != r.front.URL+row.link {
+			b := newBilling(t, row.answer, content("hello"))
+			r := newRig(t, b.wechat)
+			link := linkOf(t, r.do("GET", row.call, ""))
+			if !strings.HasPrefix(link, r.front.URL+row.link+"&wxproxy_merchant="+mchID+"&wxproxy_mac=") {
 				t.Errorf("got %s", link)
 			}
-			g := r.do("GET", row.link, "")
-			if g.passed(t, 200, "unsigned"); g.body != "hello" || g.header.Get("Wxproxy-Checked") != "" {
-				t.Errorf("got %q %v", g.body, g.header)
+			for _, target := range []string{targetOf(t, link), row.link} {
+				g := r.do("GET", target, "", "Range", "bytes=0-")
+				if g.passed(t, 200, "unsigned"); g.body != "hello" || g.header.Get("Wxproxy-Checked") != "" {
+					t.Errorf("got %q %v", g.body, g.header)
+				}
+			}
+			for _, c := range b.seen()[1:] { // of a file that nothing is promised of, a part will do
+				if c.Target != row.link || c.Header.Get("Range") == "" {
+					t.Errorf("WeChat Pay saw %s %v", c.Target, c.Header)
+				}
 			}
 		})
 	}

@@ -45,6 +45,10 @@ func TestLinkWithOneThingWrong(t *testing.T) {
 		"another kind of hash":     strings.Replace(link, "wxproxy_sha1="+helloSHA1, "wxproxy_sha256="+helloSHA256, 1),
 		"two hashes":               link + "&wxproxy_sha256=" + helloSHA256,
 		"no hash":                  strings.Replace(link, "&wxproxy_sha1="+helloSHA1, "", 1),
+		"another merchant":         strings.Replace(link, "wxproxy_merchant="+mchID, "wxproxy_merchant="+otherMchID, 1),
+		"a merchant's alias":       strings.Replace(link, "wxproxy_merchant="+mchID, "wxproxy_merchant=shop", 1),
+		"no merchant":              strings.Replace(link, "&wxproxy_merchant="+mchID, "", 1),
+		"two merchants":            link + "&wxproxy_merchant=" + mchID,
 		"no mac":                   strings.Replace(link, "&wxproxy_mac="+after, "", 1),
 		"two macs":                 link + "&wxproxy_mac=" + after,
 		"empty mac":                strings.TrimSuffix(link, after),
@@ -66,7 +70,7 @@ func TestLinkWithOneThingWrong(t *testing.T) {
 		t.Errorf("%d downloads with a bad link", n-before)
 	}
 	// Only their order among WeChat Pay's own parameters does not matter.
-	moved := "/v3/billdownload/file?wxproxy_mac=" + after + "&token=abc&wxproxy_sha1=" + helloSHA1 + "&tartype=gzip"
+	moved := "/v3/billdownload/file?wxproxy_mac=" + after + "&wxproxy_merchant=" + mchID + "&token=abc&wxproxy_sha1=" + helloSHA1 + "&tartype=gzip"
 	same.do("GET", moved, "").passed(t, 200, "unsigned")
 	if sent := b.downloads(); sent[len(sent)-1] != "/v3/billdownload/file?token=abc&tartype=gzip" {
 		t.Errorf("sent %s", sent[len(sent)-1])

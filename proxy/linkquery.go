@@ -14,20 +14,22 @@ import (
 	"github.com/wxproxy/wxproxy/internal/wire"
 )
 
-// What is promised of a file rides in its link, as parameters that no other
-// has. They are taken off again before anything is signed.
+// What is promised of a file rides in its link, with the number of the merchant
+// who was given it, as parameters that no other has. They are taken off again
+// before anything is signed.
 const (
-	linkPrefix = "wxproxy_"
-	linkSHA1   = linkPrefix + hashSHA1
-	linkSHA256 = linkPrefix + hashSHA256
-	linkKey    = linkPrefix + "key"
-	linkNonce  = linkPrefix + "nonce"
-	linkMAC    = linkPrefix + "mac"
+	linkPrefix   = "wxproxy_"
+	linkMerchant = linkPrefix + "merchant"
+	linkSHA1     = linkPrefix + hashSHA1
+	linkSHA256   = linkPrefix + hashSHA256
+	linkKey      = linkPrefix + "key"
+	linkNonce    = linkPrefix + "nonce"
+	linkMAC      = linkPrefix + "mac"
 )
 
 const (
 	// linkPurpose separates this use of an APIv3 key from every other.
-	linkPurpose = "wxproxy download link 1"
+	linkPurpose = "wxproxy download link 2"
 	maxLinkKey  = 1024 // bytes; an RSA ciphertext of 8192 bits
 	maxNonce    = 64   // bytes; the documents show 16 and 32
 )
@@ -46,7 +48,7 @@ func joinQuery(query string) string {
 
 // query writes the promise as parameters of a link.
 func (p promise) query() string {
-	var list []string
+	list := []string{linkMerchant + "=" + p.mchid}
 	if p.hash != "" {
 		list = append(list, linkPrefix+p.hash+"="+p.sum)
 	}
@@ -56,22 +58,22 @@ func (p promise) query() string {
 	return strings.Join(list, "&")
 }
 
-// mac binds the promise to the merchant and to the file's target. The key comes
+// mac binds the promise, which names the merchant, to the file's target. The key comes
 // from the merchant's APIv3 key, so that every replica can check it, and none
 // needs to remember a link.
-func (p promise) mac(key secret.Value, mchid string, t wire.Target) []byte {
+func (p promise) mac(key secret.Value, t wire.Target) []byte {
 	derived, err := hkdf.Key(sha256.New, key.Bytes(), nil, linkPurpose, sha256.Size)
 	if err != nil {
 		return nil // a length that SHA-256 has no room for, which 32 bytes are not
 	}
 	h := hmac.New(sha256.New, derived)
 	// No part holds a line feed, so no two lists of parts make one text.
-	fmt.Fprintf(h, "%s\n%s\n%s\n", mchid, t, p.query())
+	fmt.Fprintf(h, "%s\n%s\n", t, p.query())
 	return h.Sum(nil)
 }
 
 // parseLink takes our parameters off a target. Without any of them the target
-// comes back as it is, with an empty promise.
+// comes back as it is, with an empty promise and no MAC.
 func parseLink(t wire.Target) (bare wire.Target, p promise, mac []byte, err error) {
 	if !strings.Contains(t.Query, linkPrefix) {
 		return t, promise{}, nil, nil
@@ -106,6 +108,8 @@ func parsePromise(ours map[string]string) (p promise, mac []byte, err error) {
 	for name, value := range ours {
 		kind := strings.TrimPrefix(name, linkPrefix)
 		switch name {
+		case linkMerchant:
+			p.mchid = value
 		case linkSHA1, linkSHA256:
 			if p.hash != "" || !isSum(kind, value) {
 				return promise{}, nil, errLink
@@ -124,7 +128,7 @@ func parsePromise(ours map[string]string) (p promise, mac []byte, err error) {
 			return promise{}, nil, errLink
 		}
 	}
-	if p.empty() || len(mac) != sha256.Size || (p.key == nil) != (p.nonce == nil) || len(p.key) > maxLinkKey || len(p.nonce) > maxNonce ||
+	if p.mchid == "" || len(mac) != sha256.Size || (p.key == nil) != (p.nonce == nil) || len(p.key) > maxLinkKey || len(p.nonce) > maxNonce ||
 		(p.key != nil && (len(p.key) == 0 || len(p.nonce) == 0)) {
 		return promise{}, nil, errLink
 	}

@@ -155,7 +155,7 @@ func (o *Outbound) answerLocal(ctx context.Context, w http.ResponseWriter, r *ht
 		return nil, fail(ReasonForbidden, "caller %s is not granted %s; list it under endpoints of that caller in outbound.callers, where decrypt must always be listed",
 			x.caller.Name, route.grant)
 	}
-	if x.merchant, f = o.choose(r, x.caller, l, route.scheme()); f != nil {
+	if x.merchant, f = o.choose(r, x.caller, l, route.scheme(), ""); f != nil {
 		return nil, f
 	}
 	c := &localCall{merchant: x.merchant, header: r.Header}

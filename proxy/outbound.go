@@ -169,7 +169,7 @@ func (o *Outbound) prepareAndSend(ctx context.Context, w http.ResponseWriter, r 
 		return f
 	}
 	x.endpoint = o.table.Lookup(r.Method, x.target.Path)
-	if x.merchant, f = o.choose(r, x.caller, l, wire.SchemeOf(x.target.Path)); f != nil {
+	if x.merchant, f = o.choose(r, x.caller, l, wire.SchemeOf(x.target.Path), linkedMerchant(x)); f != nil {
 		return f
 	}
 	x.group = o.groupOf(r, x.merchant)

@@ -19,6 +19,8 @@ const (
 // promise is what a signed answer said of a file that is downloaded unsigned.
 // The zero value promises nothing.
 type promise struct {
+	mchid string // whose answer it was
+
 	hash string // kind; empty: none
 	sum  string // lower-case hexadecimal
 

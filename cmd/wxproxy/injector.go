@@ -129,12 +129,15 @@ func runInjector(ctx context.Context, args []string, stdin io.Reader, stdout, st
 }
 
 func (f *injectorFlags) patch(s *injector.Settings, stdin io.Reader, stdout, stderr io.Writer) int {
-	n, err := s.Manifest(stdin, stdout, injector.Target{Namespace: f.namespace, Native: f.native != "false"})
-	switch {
-	case err != nil:
+	result, err := s.Manifest(stdin, stdout, injector.Target{Namespace: f.namespace, Native: f.native != "false"})
+	if err != nil {
 		fmt.Fprintln(stderr, "wxproxy injector patch:", err)
 		return exitFailed
-	case n == 0:
+	}
+	for _, w := range result.Warnings {
+		fmt.Fprintln(stderr, "wxproxy injector patch:", w)
+	}
+	if result.Injected == 0 {
 		fmt.Fprintln(stderr, `wxproxy injector patch: no pod has the label wxproxy.dev/inject: "true"; nothing was changed`)
 	}
 	return exitFine

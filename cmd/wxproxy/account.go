@@ -164,6 +164,7 @@ func (a *account) proxied() *proxy.Merchant {
 // status is the account as operators see it.
 func (a *account) status() admin.Status {
 	s := admin.Status{Merchant: a.Name(), Ready: true}
+	s.Warning, s.Problem = a.signing(time.Now())
 	if err := a.Err(); err != nil { // the last good keys stay in use
 		s.Warning = err.Error()
 	}

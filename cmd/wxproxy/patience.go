@@ -34,10 +34,15 @@ func (p *patientVault) Field(ctx context.Context, path, field string) (v secret.
 	return v, err
 }
 
-// Key implements secret.Vault.
+// Key implements secret.Vault. A key that does not sign during an outage is
+// waited for as well.
 func (p *patientVault) Key(ctx context.Context, mount, name string, version int, like crypto.PublicKey) (key crypto.Signer, err error) {
 	p.insist(ctx, func() error {
 		key, err = p.vault.Key(ctx, mount, name, version, like)
+		if k, ok := key.(interface{ Failing() (time.Time, error) }); ok && err == nil {
+			_, failing := k.Failing()
+			return failing
+		}
 		return err
 	})
 	return key, err

@@ -33,6 +33,13 @@ func (s *scripted) Key(context.Context, string, string, int, crypto.PublicKey) (
 	return testKeys()[0], s.next()
 }
 
+// tried is a scripted Vault that has keys, which fail to sign.
+type tried struct{ *scripted }
+
+func (t tried) Key(context.Context, string, string, int, crypto.PublicKey) (crypto.Signer, error) {
+	return distantKey{Signer: testKeys()[0], failing: t.next()}, nil
+}
+
 // What Vault cannot give yet is waited for while wxproxy starts, and for no
 // longer than that; what waiting does not mend is told at once.
 func TestPatience(t *testing.T) {
@@ -66,6 +73,13 @@ func TestPatience(t *testing.T) {
 				_, err := v.Key(ctx, "transit", "shop", 0, nil)
 				return err
 			},
+			"signature": func(ctx context.Context, v secret.Vault) error {
+				key, err := v.Key(ctx, "transit", "shop", 0, nil)
+				if err == nil {
+					_, err = key.(distantKey).Failing()
+				}
+				return err
+			},
 		} {
 			t.Run(name+", "+kind, func(t *testing.T) {
 				t.Parallel()
@@ -73,6 +87,9 @@ func TestPatience(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
 					v := &scripted{failures: row.failures}
 					p := &patientVault{vault: v, until: time.Now().Add(10 * time.Second)}
+					if kind == "signature" {
+						p.vault = tried{v}
+					}
 					if row.ended {
 						p.end()
 					}

@@ -27,6 +27,7 @@ func (s *sidecar) Run(ctx context.Context) error {
 	if s.vault != nil {
 		tasks.Go(func() error { return s.vault.Run(life) })
 		tasks.Go(func() error { return s.pollVault(life) })
+		tasks.Go(func() error { return s.trySigning(life) })
 	}
 	if s.callback.door != nil {
 		tasks.Go(func() error { return s.callback.door.Run(life) })

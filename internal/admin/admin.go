@@ -17,8 +17,8 @@ type Status struct {
 	Merchant    string `json:"merchant,omitempty"`
 	Certificate string `json:"certificate,omitempty"` // the name that it is for; then Merchant is empty
 	Ready       bool   `json:"ready"`
-	Problem     string `json:"problem,omitempty"` // what is wrong and what to do; never a secret
-	Warning     string `json:"warning,omitempty"` // ready, but something wants a look
+	Problem     string `json:"problem,omitempty"` // what is wrong and what to do; never a secret. It need not turn Ready
+	Warning     string `json:"warning,omitempty"` // something wants a look
 }
 
 // Health serves /healthz (the process lives), /readyz (every merchant has a
@@ -53,6 +53,7 @@ func ready(w http.ResponseWriter, list []Status, all bool) {
 		Ready        bool     `json:"ready"`
 		Total        int      `json:"total"` // of the merchants, as what follows
 		NotReady     int      `json:"not_ready"`
+		Problems     int      `json:"problems"` // of those that are ready all the same
 		Warnings     int      `json:"warnings"`
 		Merchants    []Status `json:"merchants"`
 		Omitted      int      `json:"omitted,omitempty"` // ?all lists them
@@ -75,13 +76,15 @@ func ready(w http.ResponseWriter, list []Status, all bool) {
 		switch {
 		case !s.Ready:
 			answer.NotReady++
+		case s.Problem != "":
+			answer.Problems++
 		case s.Warning != "":
 			answer.Warnings++
 		}
 	}
 	answer.Merchants = list
 	if len(list) > readable && !all {
-		answer.Merchants = slices.DeleteFunc(slices.Clone(list), func(s Status) bool { return s.Ready && s.Warning == "" })
+		answer.Merchants = slices.DeleteFunc(slices.Clone(list), func(s Status) bool { return severity(s) == fine })
 		slices.SortStableFunc(answer.Merchants, func(a, b Status) int { return severity(a) - severity(b) })
 		answer.Merchants = answer.Merchants[:min(len(answer.Merchants), readable)]
 		answer.Omitted = len(list) - len(answer.Merchants)
@@ -93,11 +96,19 @@ func ready(w http.ResponseWriter, list []Status, all bool) {
 	writeJSON(w, code, answer)
 }
 
+// fine is the severity of what nobody needs to look at.
+const fine = 3
+
 func severity(s Status) int {
-	if s.Ready {
+	switch {
+	case !s.Ready:
+		return 0
+	case s.Problem != "":
 		return 1
+	case s.Warning != "":
+		return 2
 	}
-	return 0
+	return fine
 }
 
 func writeJSON(w http.ResponseWriter, status int, v any) {

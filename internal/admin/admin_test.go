@@ -64,12 +64,14 @@ func TestReadyOfManyIsReadable(t *testing.T) {
 		states = append(states, admin.Status{Merchant: fmt.Sprintf("shop-%d", i), Ready: true})
 	}
 	states[3].Warning = "expires soon"
+	states[5].Problem = "does not sign"
 	states[777] = admin.Status{Merchant: "shop-777", Problem: "no key"}
 	h := admin.Health(func() []admin.Status { return slices.Clone(states) }, http.NotFoundHandler())
 	type answer struct {
 		Ready     bool
 		Total     int
 		NotReady  int `json:"not_ready"`
+		Problems  int
 		Warnings  int
 		Merchants []admin.Status
 		Omitted   int
@@ -82,7 +84,7 @@ func TestReadyOfManyIsReadable(t *testing.T) {
 		}
 		return a
 	}
-	want := answer{Total: 1000, NotReady: 1, Warnings: 1, Merchants: []admin.Status{states[777], states[3]}, Omitted: 998}
+	want := answer{Total: 1000, NotReady: 1, Problems: 1, Warnings: 1, Merchants: []admin.Status{states[777], states[5], states[3]}, Omitted: 997}
 	if got := read("/readyz", 503); !reflect.DeepEqual(got, want) {
 		t.Errorf("got %+v", got)
 	}

@@ -30,7 +30,7 @@ func Inspect(ctx context.Context, spec Spec, reader reader, now func() time.Time
 	if now == nil {
 		now = time.Now
 	}
-	_, findings := inspect(ctx, spec, reader, now)
+	_, findings := inspect(ctx, spec, reader, now, nil)
 	return findings
 }
 

@@ -3,6 +3,7 @@ package merchant
 import (
 	"context"
 	"crypto"
+	"crypto/rsa"
 	"crypto/x509"
 	"errors"
 	"fmt"
@@ -19,7 +20,8 @@ type inspection struct {
 	spec     Spec
 	reader   reader
 	clock    func() time.Time
-	now      time.Time // of the whole pass
+	held     crypto.PublicKey // of the key in use; nil: none
+	now      time.Time        // of the whole pass
 	findings []Finding
 
 	key  crypto.Signer // RSA, here or in Vault
@@ -28,9 +30,9 @@ type inspection struct {
 }
 
 // inspect returns the material and what was found; the material is complete
-// when no finding stops it.
-func inspect(ctx context.Context, spec Spec, reader reader, clock func() time.Time) (*Material, []Finding) {
-	i := &inspection{spec: spec, reader: reader, clock: clock, now: clock()}
+// when no finding stops it. held is the public half of the key in use, if any.
+func inspect(ctx context.Context, spec Spec, reader reader, clock func() time.Time, held crypto.PublicKey) (*Material, []Finding) {
+	i := &inspection{spec: spec, reader: reader, clock: clock, now: clock(), held: held}
 	i.certificate(ctx) // first: of several versions of a key in Vault it tells which
 	i.privateKey(ctx)
 	i.pair()
@@ -132,7 +134,30 @@ func (i *inspection) transitKey(ctx context.Context, ref secret.Ref) {
 		return
 	}
 	i.key = key
-	i.ok(name, "%s: RSA, signs in Vault", ref)
+	i.trial(name, ref)
+}
+
+// trial tells whether a key in Vault signed when it was asked to. One in use
+// that does not is no reason to refuse what else is new; another one would
+// replace a key that may sign.
+func (i *inspection) trial(name string, ref secret.Ref) {
+	var err error
+	if r, ok := i.key.(remote); ok {
+		_, err = r.Failing()
+	}
+	fix := "let the key in Vault sign, and the login by its policy"
+	if errors.Is(err, secret.ErrOutage) {
+		fix = remedy(name, err)
+	}
+	public, _ := i.key.Public().(*rsa.PublicKey)
+	switch {
+	case err == nil:
+		i.ok(name, "%s: RSA, signs in Vault", ref)
+	case i.held != nil && public != nil && public.Equal(i.held):
+		i.wrong(name, fix, "it does not sign: %v", err)
+	default:
+		i.fail(name, fix, "it does not sign: %v", err)
+	}
 }
 
 // sign makes the signer, when there is all that it needs.
@@ -147,5 +172,6 @@ func (i *inspection) sign() {
 		return
 	}
 	i.m.Signer = s
+	i.m.remote, _ = i.key.(remote)
 	i.m.Decrypter, _ = i.key.(crypto.Decrypter)
 }

@@ -47,6 +47,15 @@ type reader interface {
 	Key(ctx context.Context, ref secret.Ref, like crypto.PublicKey) (crypto.Signer, error)
 }
 
+// remote is a key that signs where it is kept, if it does.
+type remote interface {
+	// Failing tells what was wrong with the last signature, and since when there
+	// was none; nil while the key signs.
+	Failing() (since time.Time, err error)
+	// Try asks for a signature that nobody needs.
+	Try(ctx context.Context) error
+}
+
 // Material is a complete, checked set. It is immutable.
 type Material struct {
 	MchID     string // of a brand its brand_id
@@ -63,6 +72,25 @@ type Material struct {
 	CertificateNotAfter time.Time // zero when only serial_no was given
 	LoadedAt            time.Time // when this set was first seen
 	Warnings            []Finding // what is wrong without stopping anything
+
+	remote remote // the key, if it is one
+}
+
+// Failing tells why the key, one in Vault, does not sign, and since when; nil
+// while it does.
+func (m *Material) Failing() (since time.Time, err error) {
+	if m.remote == nil {
+		return time.Time{}, nil
+	}
+	return m.remote.Failing()
+}
+
+// Try asks a key that does not sign whether it does again, which Failing tells
+// then.
+func (m *Material) Try(ctx context.Context) {
+	if _, err := m.Failing(); err != nil {
+		_ = m.remote.Try(ctx) // Failing has the error
+	}
 }
 
 // Merchant is the material of the moment. It is safe for concurrent use.
@@ -114,8 +142,12 @@ func (m *Merchant) Err() error {
 func (m *Merchant) Reload(ctx context.Context) error {
 	m.reloading.Lock()
 	defer m.reloading.Unlock()
-	fresh, findings := inspect(ctx, m.spec, m.reader, m.now)
 	old := m.current.Load()
+	var held crypto.PublicKey
+	if old != nil {
+		held = old.Signer.Public()
+	}
+	fresh, findings := inspect(ctx, m.spec, m.reader, m.now, held)
 	err := failures(m.spec.Name, findings)
 	if err == nil && old != nil && fresh.MchID != old.MchID {
 		// Whoever asked for one merchant must not get another's signature.

@@ -21,10 +21,16 @@ import (
 	"github.com/wxproxy/wxproxy/internal/secret"
 )
 
-// keyState is how a key fares, over reloads.
+// keyState is how a version of a key fares, over reloads.
 type keyState struct {
 	breaker *gobreaker.CircuitBreaker[string] // of what is wrong with this key alone
-	failed  atomic.Pointer[error]             // the last signature; nil when there was one
+	failing atomic.Pointer[failing]           // nil while it signs
+}
+
+// failing is a key that signed last before since.
+type failing struct {
+	since time.Time
+	err   error
 }
 
 // stateOf is one for all who use a version of a key.
@@ -40,20 +46,41 @@ func (c *Client) stateOf(ref secret.Ref) *keyState {
 }
 
 // note keeps how a signature went, unless that says nothing of the key.
-func (s *keyState) note(err error) {
+func (k *key) note(err error) {
+	old := k.state.failing.Load()
 	switch {
-	case err == nil:
-		s.failed.Store(nil)
-	case !gaveUp(err) && !isOne(err, ErrBusy, ErrBroken):
-		s.failed.Store(&err)
+	case err == nil && old != nil:
+		k.state.failing.Store(nil)
+	case err == nil, gaveUp(err), errors.Is(err, ErrBusy), errors.Is(err, ErrBroken) && old != nil:
+	case old == nil:
+		k.state.failing.Store(&failing{since: k.client.now(), err: err})
+	default:
+		k.state.failing.Store(&failing{since: old.since, err: err})
 	}
 }
 
 func (s *keyState) problem() string {
-	if err := s.failed.Load(); err != nil {
-		return (*err).Error()
+	if f := s.failing.Load(); f != nil {
+		return f.err.Error()
 	}
 	return ""
+}
+
+// Failing tells what was wrong with the last signature, and since when there
+// was none; nil while the key signs.
+func (k *key) Failing() (since time.Time, err error) {
+	f := k.state.failing.Load()
+	if f == nil {
+		return time.Time{}, nil
+	}
+	return f.since, f.err
+}
+
+// Try has the key sign a text that is no message of WeChat Pay's, for Failing.
+func (k *key) Try(ctx context.Context) error {
+	digest := sha256.Sum256([]byte("wxproxy: does this key sign?"))
+	_, err := k.SignContext(ctx, nil, digest[:], crypto.SHA256)
+	return err
 }
 
 // Public implements crypto.Signer.
@@ -79,9 +106,12 @@ func (k *key) SignContext(ctx context.Context, _ io.Reader, digest []byte, opts 
 		signature, err = k.check(text, digest)
 	}
 	k.client.metrics.signed(time.Since(began), err)
-	k.state.note(err)
 	if err != nil {
-		return nil, fmt.Errorf("transit:%s/%s: %w", k.mount, k.name, err)
+		err = fmt.Errorf("transit:%s/%s: %w", k.mount, k.name, err)
+	}
+	k.note(err)
+	if err != nil {
+		return nil, err
 	}
 	return signature, nil
 }

@@ -30,7 +30,8 @@ type key struct {
 
 var _ crypto.Signer = (*key)(nil)
 
-// Key implements secret.Vault.
+// Key implements secret.Vault. The key has been asked for a signature once: what
+// became of that, its Failing tells.
 func (c *Client) Key(ctx context.Context, mount, name string, version int, like crypto.PublicKey) (crypto.Signer, error) {
 	where, ref := mount+"/keys/"+name, secret.Ref{Scheme: secret.SchemeTransit, Mount: mount, Target: name, Version: version}
 	answer, err := c.ask(ctx, c.read("transit_read", where))
@@ -53,7 +54,11 @@ func (c *Client) Key(ctx context.Context, mount, name string, version int, like 
 	if least := integer(answer.Data["min_encryption_version"]); version < least {
 		return nil, fmt.Errorf("%s: %w; %s", ref, ErrMinVersion, lowerMinVersion(where, version))
 	}
-	return &key{client: c, mount: mount, name: name, version: version, public: versions[version], state: c.stateOf(ref)}, nil
+	k := &key{client: c, mount: mount, name: name, version: version, public: versions[version], state: c.stateOf(ref)}
+	if err := k.Try(ctx); gaveUp(err) {
+		return nil, err
+	}
+	return k, nil
 }
 
 // integer is one in an answer of Vault; 0 if it is none.

@@ -15,8 +15,10 @@ import (
 	"github.com/wxproxy/wxproxy/internal/vault"
 )
 
-// remote is what the signer takes a key from Vault for.
+// remote is what the signer and the merchant take a key from Vault for.
 type remote interface {
+	Failing() (since time.Time, err error)
+	Try(ctx context.Context) error
 	SignContext(ctx context.Context, rand io.Reader, digest []byte, opts crypto.SignerOpts) ([]byte, error)
 }
 
@@ -137,13 +139,14 @@ func TestBreakerOfOneKey(t *testing.T) {
 			f := newTransit(t)
 			f.on("team/transit/keys/two", f.pages[keyPath])
 			const signTwo = "team/transit/sign/two/sha2-256"
-			f.on(signTwo, test.answer)
+			f.on(signTwo, signs(nil))
 			c := loggedIn(t, f, nil)
 			shop := c.key(t, 1, nil)
 			two, err := c.Key(t.Context(), "team/transit", "two", 1, nil)
 			if err != nil {
 				t.Fatal(err)
 			}
+			f.on(signTwo, test.answer)
 			for range breakerFailures {
 				if _, err := two.Sign(rand.Reader, digest(), crypto.SHA256); !errors.Is(err, test.want) {
 					t.Fatalf("got %v", err)

@@ -147,7 +147,7 @@ curl -sS ` + url + `/notify/shop'`
 			[]string{fmt.Sprintf(private, d.printed("sudo cp ")+"\n"+d.printed("sudo update-ca-certificates"))}, refusal)
 	})
 	t.Run("wxproxy trigger", func(t *testing.T) {
-		args := strings.Fields(strings.ReplaceAll(d.printed("wxproxy trigger "), "/notify ", "/notify/shop "))[1:]
+		args := strings.Fields(d.printed("wxproxy trigger "))[1:]
 		args[len(args)-1] = d.wechat.dir
 		if code, out := output(t, nil, args...); code != 0 || !strings.Contains(out, "taken, answered 204") {
 			t.Errorf("exit code %d: %s", code, out)

@@ -2,7 +2,6 @@ package main
 
 import (
 	"bytes"
-	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"fmt"
@@ -31,7 +30,7 @@ func rootPool(t *testing.T, file string) *x509.CertPool {
 
 func TestNotifyPortSpeaksTLS(t *testing.T) {
 	t.Parallel()
-	dir, file := setup(t, "notify:\n  listen: 127.0.0.1:0\n  tls: {mode: internal, storage: file:ca, names: [pay.localhost]}\n"+route)
+	dir, file := setup(t, "notify:\n  listen: 127.0.0.1:0\n  tls: {mode: internal, storage: file:ca, names: [pay.localhost]}\n"+strings.Replace(route, "path: /notify", "path: /callback", 1))
 	s := start(t, file)
 	client := &http.Client{Transport: &http.Transport{
 		TLSClientConfig: &tls.Config{RootCAs: rootPool(t, filepath.Join(dir, "ca", "root.crt")), ServerName: "pay.localhost"}, ForceAttemptHTTP2: true,
@@ -127,14 +126,19 @@ func TestProxyProtocol(t *testing.T) {
 
 func TestTrust(t *testing.T) {
 	t.Parallel()
-	dir, file := setup(t, "notify:\n  listen: 127.0.0.1:8449\n  tls: {mode: internal, storage: file:ca, names: [pay.localhost]}\n"+route)
+	dir, file := setup(t, "notify:\n  listen: 127.0.0.1:8449\n  tls: {mode: internal, storage: file:ca, names: [pay.localhost]}\n"+strings.Replace(route, "path: /notify", "path: /callback", 1))
 	var stdout, stderr bytes.Buffer
 	if code := run(t.Context(), []string{"trust", "-c", file}, &stdout, &stderr); code != exitFine {
 		t.Fatalf("exit code %d: %s", code, stderr.String())
 	}
 	root := filepath.Join(dir, "ca", "root.crt")
-	if want := "curl --cacert " + root + " https://pay.localhost:8449"; !strings.Contains(stdout.String(), want) {
-		t.Errorf("%q is not in:\n%s", want, stdout.String())
+	for _, want := range []string{
+		"curl --cacert " + root + " https://pay.localhost:8449\n",
+		"--to https://pay.localhost:8449/callback --ca " + root + " --dir ./sandbox\n",
+	} {
+		if !strings.Contains(stdout.String(), want) {
+			t.Errorf("%q is not in:\n%s", want, stdout.String())
+		}
 	}
 	before, err := os.ReadFile(root)
 	if err != nil {
@@ -149,19 +153,4 @@ func TestTrust(t *testing.T) {
 	if code := run(t.Context(), []string{"trust", "-c", other}, io.Discard, &stderr); code != exitUsage || !strings.Contains(stderr.String(), "mode is off") {
 		t.Errorf("exit code %d: %s", code, stderr.String())
 	}
-}
-
-func TestLocalhostNamesAreThisMachine(t *testing.T) {
-	t.Parallel()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	_, port, _ := net.SplitHostPort(l.Addr().String())
-	c, err := dialLocal(context.Background(), "tcp", "any.LocalHost:"+port)
-	if err != nil {
-		t.Fatal(err)
-	}
-	_ = c.Close()
 }

@@ -1,13 +1,13 @@
 package main
 
 import (
-	"context"
 	"crypto/tls"
 	"crypto/x509"
-	"net"
+	"fmt"
 	"net/http"
-	"strings"
 	"time"
+
+	"github.com/wxproxy/wxproxy/internal/sim"
 )
 
 // receiverClient delivers notifies to receivers that may be under development:
@@ -15,7 +15,7 @@ import (
 // names below localhost are this machine, whatever the resolver knows.
 func receiverClient(ca string) (*http.Client, error) {
 	transport := &http.Transport{
-		DisableKeepAlives: true, TLSHandshakeTimeout: 5 * time.Second, DialContext: dialLocal,
+		DisableKeepAlives: true, TLSHandshakeTimeout: 5 * time.Second, DialContext: sim.DialLocal,
 		TLSClientConfig: &tls.Config{MinVersion: tls.VersionTLS12}, ForceAttemptHTTP2: true,
 	}
 	if ca != "" {
@@ -28,11 +28,15 @@ func receiverClient(ca string) (*http.Client, error) {
 	return &http.Client{Transport: transport}, nil
 }
 
-// dialLocal reaches names below localhost on loopback (RFC 6761, section 6.3),
-// which not every resolver does.
-func dialLocal(ctx context.Context, network, address string) (net.Conn, error) {
-	if host, port, err := net.SplitHostPort(address); err == nil && strings.HasSuffix(strings.ToLower(host), ".localhost") {
-		address = net.JoinHostPort("localhost", port)
+// lateReceiver delivers like receiverClient(ca), and reads the file each time:
+// serve and trust, which make it, may be started later.
+type lateReceiver struct{ ca string }
+
+// RoundTrip implements http.RoundTripper. Connections are not kept.
+func (l lateReceiver) RoundTrip(r *http.Request) (*http.Response, error) {
+	client, err := receiverClient(l.ca)
+	if err != nil {
+		return nil, fmt.Errorf("--ca: %w", err)
 	}
-	return new(net.Dialer).DialContext(ctx, network, address)
+	return client.Transport.RoundTrip(r)
 }

@@ -29,6 +29,7 @@ type simFlags struct {
 	listen       string
 	unsafeListen bool
 	app          string
+	ca           string
 	options      sim.Options
 }
 
@@ -67,6 +68,7 @@ func parseSimFlags(args []string, stdout, stderr io.Writer) (*simFlags, error) {
 	set.IntVar(&f.options.Count, "merchants", 1, "`number` of merchants; those beyond the first share one RSA key")
 	set.BoolVar(&f.options.PublicKeyOnly, "public-key-only", false, "be a merchant without platform certificates, as new ones are")
 	set.StringVar(&f.options.NotifyBase, "notify-base", "", "`URL` that replaces scheme, host and port of every notify_url, as in http://127.0.0.1:8443")
+	set.StringVar(&f.ca, "ca", "", "`file` with the certificates that may sign the receiver's, as wxproxy trust names it; read at each delivery; default: the system's")
 	set.BoolVar(&f.options.AllowRemoteNotify, "allow-remote-notify", false, "deliver notifies to other machines too")
 	if err := set.Parse(args); err != nil {
 		return nil, err
@@ -74,6 +76,7 @@ func parseSimFlags(args []string, stdout, stderr io.Writer) (*simFlags, error) {
 	if set.NArg() > 0 {
 		return nil, fmt.Errorf("unexpected argument %q", set.Arg(0))
 	}
+	f.options.Client = &http.Client{Transport: lateReceiver{f.ca}}
 	if f.options.Count < 1 || f.options.Count > 4096 {
 		return nil, errors.New("--merchants must be 1 to 4096")
 	}

@@ -5,10 +5,12 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"path/filepath"
 	"strings"
 
 	"github.com/wxproxy/wxproxy/internal/config"
 	"github.com/wxproxy/wxproxy/internal/doorcert"
+	"github.com/wxproxy/wxproxy/internal/sim"
 )
 
 // runTrust prints how clients are told to trust the development certificate,
@@ -29,13 +31,32 @@ func runTrust(_ context.Context, args []string, stdout, stderr io.Writer) int {
 	}
 	internal, err := openInternal(cfg, doorOptions(cfg))
 	if err == nil {
-		err = doorcert.Trust(stdout, internal.Root, callbackURL(cfg.Notify))
+		err = doorcert.Trust(stdout, doorcert.Trial{
+			CA: internal.Root, URL: callbackURL(cfg.Notify), Path: firstPath(cfg.Notify), Credentials: sandboxOf(source.path),
+		})
 	}
 	if err != nil {
 		fmt.Fprintln(stderr, "wxproxy trust:", err)
 		return exitFailed
 	}
 	return exitFine
+}
+
+// firstPath is one that the notify port takes.
+func firstPath(n config.Notify) string {
+	if len(n.Routes) == 0 {
+		return "/"
+	}
+	return n.Routes[0].Path
+}
+
+// sandboxOf is the directory of a config when wxproxy sim made it.
+func sandboxOf(file string) string {
+	dir := filepath.Dir(file)
+	if _, err := sim.ReadDir(dir); err != nil {
+		return "./sandbox"
+	}
+	return dir
 }
 
 // callbackURL is where the notify port is reached: public_url, or its first

@@ -185,10 +185,10 @@ func TestInternalRenewsLeavesAndNotItsRoot(t *testing.T) {
 func TestTrustQuotesForTheShell(t *testing.T) {
 	t.Parallel()
 	var b strings.Builder
-	if err := doorcert.Trust(&b, "/srv/a b/it's/root.crt", "https://pay.localhost:8443"); err != nil {
+	if err := doorcert.Trust(&b, doorcert.Trial{CA: "/srv/a b/it's/root.crt", URL: "https://pay.localhost:8443", Path: "/notify/it's", Credentials: "a b"}); err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{`curl --cacert '/srv/a b/it'\''s/root.crt' https://pay.localhost:8443`, "-addstore -f ROOT '/srv/a b"} {
+	for _, want := range []string{`curl --cacert '/srv/a b/it'\''s/root.crt' https://pay.localhost:8443`, `--to 'https://pay.localhost:8443/notify/it'\''s' --ca '/srv/a b/it'\''s/root.crt' --dir 'a b'`, "-addstore -f ROOT '/srv/a b"} {
 		if !strings.Contains(b.String(), want) {
 			t.Errorf("%q is not in:\n%s", want, b.String())
 		}

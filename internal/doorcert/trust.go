@@ -30,16 +30,28 @@ One program alone:
   NODE_EXTRA_CA_CERTS=ROOT node app.js
   keytool -importcert -noprompt -alias wxproxy-development -file ROOT -keystore truststore.p12 -storetype PKCS12 -storepass changeit
   java -Djavax.net.ssl.trustStore=truststore.p12 -Djavax.net.ssl.trustStorePassword=changeit App.java
-  wxproxy trigger TRANSACTION.SUCCESS --to URL/notify --ca ROOT --dir ./sandbox
+  wxproxy trigger TRANSACTION.SUCCESS --to URLPATH --ca ROOT --dir SANDBOX
 `
 
-// Trust writes how clients are told to trust a development CA. The file is the
-// CA's certificate, url where the notify port is reached.
-func Trust(w io.Writer, file, url string) error {
-	quoted := file
-	if strings.ContainsAny(file, " '\"$`\\&;()<>|*?") {
-		quoted = "'" + strings.ReplaceAll(file, "'", `'\''`) + "'"
-	}
-	_, err := fmt.Fprint(w, strings.NewReplacer("ROOT_STORE", "ROOT", "ROOT", quoted, "URL", url).Replace(trustText))
+// Trial is what a client needs to reach the notify port.
+type Trial struct {
+	CA          string // file of the CA's certificate
+	URL, Path   string // where the port is reached, and one of its routes
+	Credentials string // directory of a simulated merchant
+}
+
+// Trust writes how clients are told to trust a development CA.
+func Trust(w io.Writer, t Trial) error {
+	_, err := fmt.Fprint(w, strings.NewReplacer(
+		"ROOT_STORE", "ROOT", "ROOT", quoted(t.CA), "URLPATH", quoted(t.URL+t.Path), "URL", t.URL, "SANDBOX", quoted(t.Credentials),
+	).Replace(trustText))
 	return err
+}
+
+// quoted is an argument as a shell wants it.
+func quoted(text string) string {
+	if !strings.ContainsAny(text, " '\"$`\\&;()<>|*?") {
+		return text
+	}
+	return "'" + strings.ReplaceAll(text, "'", `'\''`) + "'"
 }

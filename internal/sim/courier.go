@@ -32,7 +32,7 @@ type courier struct {
 }
 
 func newCourier(s *Sim) *courier {
-	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true, TLSHandshakeTimeout: handshakeDeadline}}
+	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true, TLSHandshakeTimeout: handshakeDeadline, DialContext: DialLocal}}
 	if s.opts.Client != nil {
 		client = *s.opts.Client
 	}

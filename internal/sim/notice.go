@@ -123,7 +123,7 @@ func (s *Sim) destination(notifyURL string) (to, refused string) {
 	if s.opts.NotifyBase != "" {
 		return strings.TrimSuffix(s.opts.NotifyBase, "/") + u.EscapedPath(), ""
 	}
-	if !s.opts.AllowRemoteNotify && !isLoopback(u.Hostname()) {
+	if !s.opts.AllowRemoteNotify && !isLoopback(u.Hostname()) && !belowLocalhost(u.Hostname()) {
 		return "", "the notify URL is not on this machine; allow remote notifies, or set a notify base"
 	}
 	return notifyURL, ""

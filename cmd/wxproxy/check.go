@@ -16,7 +16,6 @@ import (
 	"github.com/wxproxy/wxproxy/internal/check"
 	"github.com/wxproxy/wxproxy/internal/config"
 	"github.com/wxproxy/wxproxy/internal/secret"
-	"github.com/wxproxy/wxproxy/internal/vault"
 	"github.com/wxproxy/wxproxy/internal/wire"
 	"github.com/wxproxy/wxproxy/proxy"
 )
@@ -131,42 +130,6 @@ func (f *checkFlags) prepare(ctx context.Context, cfg *config.Config, path strin
 		o.Send = s.sendChecked
 	}
 	return in, o, nil
-}
-
-// tryVault logs in, so that what follows can read from Vault, and lists how
-// that went.
-func (s *sidecar) tryVault(ctx context.Context, offline bool) []check.Trial {
-	if s.cfg.Vault.Address == "" || offline {
-		return nil
-	}
-	c := *s.cfg
-	c.Vault.StartTimeout = 0 // check tells how things are now
-	tried := &sidecar{cfg: &c, log: s.log, reader: s.reader}
-	err := tried.makeVault(ctx)
-	s.vault, s.reader = tried.vault, tried.reader
-	if err != nil {
-		s.reader.Vault = unusableVault{errors.New("there is no login to Vault; see the line vault")}
-	}
-	return []check.Trial{{
-		Group: check.GroupConfig, Name: "vault", Detail: "logged in at " + c.Vault.Address + " by " + c.Vault.Auth.Method,
-		Fix: "correct vault: in the config, or see to Vault", Try: func(context.Context) error { return err },
-	}}
-}
-
-// blindToken warns of a login that cannot tell a revoked token from a missing
-// permission. What else is wrong with Vault the other lines say.
-func (s *sidecar) blindToken(ctx context.Context) []check.Fault {
-	if s.vault == nil || !s.vault.State().LoggedIn {
-		return nil
-	}
-	err := s.vault.CheckToken(ctx)
-	if !errors.Is(err, vault.ErrDenied) {
-		return nil
-	}
-	return []check.Fault{{
-		Key: "vault.auth", Problem: "the token may not look itself up, so that a revoked one is found out late: " + err.Error(),
-		Fix: "add these lines to the policy, or give the role Vault's policy default",
-	}}
 }
 
 // sendChecked sends a call the way serve sends the app's.

@@ -222,3 +222,25 @@ func TestCheckFlagsOverride(t *testing.T) {
 		t.Errorf("exit %d\n%s", code, stdout)
 	}
 }
+
+// TestCheckOfflineLeavesVaultAlone: what is kept there is neither right nor
+// wrong.
+func TestCheckOfflineLeavesVaultAlone(t *testing.T) {
+	t.Parallel()
+	_, config := checkSetup(t, false)
+	text, err := os.ReadFile(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	changed := strings.NewReplacer("file:apiv3_key", "vault:secret/shop#apiv3_key", "token: file:token", "token: vault:secret/shop#token").Replace(string(text))
+	writeText(t, config, changed+"vault: {address: \"http://127.0.0.1:1\", auth: {method: token, token: \"file:webhook\"}}\n")
+	code, stdout, stderr := runChecked(t, "-c", config, "-offline")
+	if code != exitFine || stderr != "" || strings.Contains(stdout, "✗") {
+		t.Errorf("exit %d\n%s%s", code, stdout, stderr)
+	}
+	for _, line := range []string{"! apiv3_key  vault:secret/shop#apiv3_key was not read", "! caller web  vault:secret/shop#token was not read"} {
+		if !strings.Contains(stdout, line) {
+			t.Errorf("%q is not in:\n%s", line, stdout)
+		}
+	}
+}

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"crypto"
 	"fmt"
 	"math/rand/v2"
 	"strings"
@@ -16,11 +15,30 @@ import (
 // makeVault logs in where the config has a Vault. It waits for one that is
 // still starting, and so does what then reads from it, as long as start_timeout
 // allows.
-func (s *sidecar) makeVault(ctx context.Context) (err error) {
+func (s *sidecar) makeVault(ctx context.Context) error {
 	c := s.cfg.Vault
 	if c.Address == "" {
 		return nil
 	}
+	if err := s.newVault(); err != nil {
+		return err
+	}
+	s.patience = &patientVault{vault: s.vault, until: time.Now().Add(c.StartTimeout)}
+	s.reader.Vault = s.patience
+	if s.registry != nil {
+		if err := s.registry.Register(s.vault); err != nil {
+			return err
+		}
+	}
+	if err := s.vault.Await(ctx, c.StartTimeout); err != nil {
+		return fmt.Errorf("vault at %s: %w", c.Address, err)
+	}
+	return nil
+}
+
+// newVault connects to nothing.
+func (s *sidecar) newVault() (err error) {
+	c := s.cfg.Vault
 	read := func(ref secret.Ref) func(context.Context) (secret.Value, error) {
 		if ref.IsZero() {
 			return nil
@@ -37,20 +55,7 @@ func (s *sidecar) makeVault(ctx context.Context) (err error) {
 		},
 		Timeout: c.Timeout, Conns: c.Connections, Log: s.log,
 	})
-	if err != nil {
-		return err
-	}
-	s.patience = &patientVault{vault: s.vault, until: time.Now().Add(c.StartTimeout)}
-	s.reader.Vault = s.patience
-	if s.registry != nil {
-		if err := s.registry.Register(s.vault); err != nil {
-			return err
-		}
-	}
-	if err := s.vault.Await(ctx, c.StartTimeout); err != nil {
-		return fmt.Errorf("vault at %s: %w", c.Address, err)
-	}
-	return nil
+	return err
 }
 
 // failedPoll is how soon a poll that failed is repeated.
@@ -112,22 +117,6 @@ func brief(err error) string {
 		lines = append(lines[:most], fmt.Sprintf("and %d more", len(lines)-most))
 	}
 	return strings.Join(lines, "\n")
-}
-
-// unusableVault answers in the place of a Vault that nothing can be read from,
-// so that this is said of every secret, and found out only once.
-type unusableVault struct{ cause error }
-
-var _ secret.Vault = unusableVault{}
-
-// Field implements secret.Vault.
-func (v unusableVault) Field(_ context.Context, path, field string) (secret.Value, error) {
-	return secret.Value{}, fmt.Errorf("vault:%s#%s was not read: %w", path, field, v.cause)
-}
-
-// Key implements secret.Vault.
-func (v unusableVault) Key(_ context.Context, mount, name string, _ int, _ crypto.PublicKey) (crypto.Signer, error) {
-	return nil, fmt.Errorf("transit:%s/%s was not asked for: %w", mount, name, v.cause)
 }
 
 // inVault reports whether any key of a merchant comes from Vault.

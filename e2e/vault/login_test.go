@@ -104,13 +104,25 @@ func TestTokenExpires(t *testing.T) {
 	searchSecrets(t, s.text(), w, v, dir)
 }
 
-// A wrapped secret ID opens once; a second start with it says so.
+// A wrapped secret ID opens once: check leaves it closed for serve, and a second
+// start, or a check, says that it was used.
 func TestWrappedSecretID(t *testing.T) {
 	t.Parallel()
 	v, w, dir := setUp(t, "1h")
 	wrapped := v.wrappedSecretID()
 	write(t, dir, "secret_id", wrapped)
 	text := byAuth(t, w, v, `method: approle, role_id: "file:role_id", secret_id: "file:secret_id", wrapped: true`, "refresh: 1s")
+	write(t, dir, "wxproxy.yaml", text)
+	check := func(code int, says string) (report string) {
+		t.Helper()
+		p := start(t, dir, nil, binary, "check", "-c", "wxproxy.yaml")
+		<-p.exited
+		if got := p.cmd.ProcessState.ExitCode(); got != code || !strings.Contains(p.text(), says) {
+			t.Errorf("check ends with %d and does not say %q:\n%s", got, says, p.text())
+		}
+		return p.text()
+	}
+	report := check(0, "it is not opened now") + check(0, "private_key  "+inKV+" was not read")
 	s := serve(t, dir, text)
 	s.mustCall()
 	s.kill()
@@ -120,7 +132,8 @@ func TestWrappedSecretID(t *testing.T) {
 	if code := again.cmd.ProcessState.ExitCode(); code != 2 {
 		t.Errorf("exit code %d, want 2", code)
 	}
-	searchSecrets(t, s.text()+again.text(), w, v, dir)
+	report += check(1, "was opened already")
+	searchSecrets(t, report+s.text()+again.text(), w, v, dir)
 }
 
 // Vault Agent replaces the token in its file; the old one is revoked.

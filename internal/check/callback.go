@@ -70,7 +70,7 @@ func (c *checker) callbackCertificate(ctx context.Context, l *list, shown Callba
 	chain, err := shown.Load(ctx)
 	switch {
 	case err != nil:
-		l.fail(name, shown.Fix, "%v", err)
+		l.tried(Trial{Name: name, Fix: shown.Fix}, err)
 		return
 	case len(chain) == 0:
 		l.ok(name, "no certificate yet: it is ordered when serve starts")

@@ -32,7 +32,7 @@ func (c *checker) merchant(ctx context.Context, m Merchant, platform *list) []Ch
 //
 // Of several findings about one thing the last, which knows the most, stays.
 func (l *list) add(name string, f merchant.Finding) {
-	c := Check{Group: l.group, Name: name, OK: f.OK, Warn: f.OK && f.Warn, Detail: f.Detail, Fix: f.Fix}
+	c := Check{Group: l.group, Name: name, OK: f.OK || f.Unread, Warn: f.OK && f.Warn || f.Unread, Detail: f.Detail, Fix: f.Fix}
 	if i := slices.IndexFunc(l.checks, func(c Check) bool { return c.Name == name }); i >= 0 {
 		l.checks[i] = c
 		return

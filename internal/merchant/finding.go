@@ -17,6 +17,7 @@ type Finding struct {
 	Name   string // what was checked, as in "private_key"
 	OK     bool   // nothing is wrong
 	Warn   bool   // with OK: worth attention; without: wrong, but Reload takes the material all the same
+	Unread bool   // neither right nor wrong: the reference was left alone on purpose (secret.ErrUnread)
 	Detail string // what was found, naming the reference
 	Fix    string // what to do; empty when nothing is wrong
 }

@@ -68,16 +68,23 @@ func (i *inspection) warn(name, fix, format string, args ...any) {
 func (i *inspection) read(ctx context.Context, name string, ref secret.Ref) (secret.Value, bool) {
 	v, err := i.reader.Read(ctx, ref)
 	if err != nil {
-		i.fail(name, remedy(name, err), "%v", err)
+		i.unreadable(name, err)
 		return secret.Value{}, false
 	}
 	return v, true
 }
 
-// remedy is for a reference that could not be read. While nothing can be read
-// from Vault the reference is not to blame.
+func (i *inspection) unreadable(name string, err error) {
+	i.findings = append(i.findings, Finding{Name: name, Unread: errors.Is(err, secret.ErrUnread), Detail: err.Error(), Fix: remedy(name, err)})
+}
+
+// remedy is for a reference that gave nothing. While nothing can be read from
+// Vault the reference is not to blame.
 func remedy(name string, err error) string {
-	if errors.Is(err, secret.ErrOutage) {
+	switch {
+	case errors.Is(err, secret.ErrUnread):
+		return "nothing, if it is right"
+	case errors.Is(err, secret.ErrOutage):
 		return "see to Vault; " + name + " is not what is wrong"
 	}
 	return "correct " + name + ", or put what it names in place"
@@ -130,7 +137,7 @@ func (i *inspection) transitKey(ctx context.Context, ref secret.Ref) {
 	}
 	key, err := i.reader.Key(ctx, ref, like)
 	if err != nil {
-		i.fail(name, remedy(name, err), "%v", err)
+		i.unreadable(name, err)
 		return
 	}
 	i.key = key

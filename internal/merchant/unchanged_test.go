@@ -156,3 +156,28 @@ func TestOutageBlamesNoReference(t *testing.T) {
 		t.Errorf("only %d references were not read", blamed)
 	}
 }
+
+// alone is a Vault that a check leaves alone.
+type alone struct{ vault }
+
+func (alone) Read(_ context.Context, r secret.Ref) (secret.Value, error) {
+	return secret.Value{}, fmt.Errorf("%s: %w", r, secret.ErrUnread)
+}
+
+// What was left alone is neither right nor wrong, and no material.
+func TestUnread(t *testing.T) {
+	t.Parallel()
+	spec, v := full(t)
+	for _, f := range merchant.Inspect(t.Context(), spec, alone{v}, now) {
+		if f.Unread != strings.Contains(f.Detail, secret.ErrUnread.Error()) || (!f.Unread && !f.OK) {
+			t.Errorf("got %+v", f)
+		}
+	}
+	m, err := merchant.New(spec, alone{v}, now, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := m.Reload(t.Context()); !errors.Is(err, merchant.ErrMaterial) || m.Current() != nil {
+		t.Errorf("got %v", err)
+	}
+}

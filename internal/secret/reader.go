@@ -52,6 +52,10 @@ type Vault interface {
 // ErrNoVault: a reference needs Vault and none is configured.
 var ErrNoVault = errors.New("needs a vault: section in the config")
 
+// ErrUnread: the reference was left alone on purpose, by a check that must
+// change nothing; whether it is right is not known.
+var ErrUnread = errors.New("left to the start")
+
 // ErrOutage: Vault gives nothing just now, whatever is asked for. Its own
 // errors say what the matter is and are this one besides; waiting may mend it.
 var ErrOutage = errors.New("Vault gives nothing just now")

@@ -146,32 +146,6 @@ func (c *Client) loginAppRole(ctx context.Context) (*api.Secret, error) {
 	return c.loginWith(ctx, map[string]any{"role_id": string(role.Trimmed().Bytes()), "secret_id": secretID})
 }
 
-// unwrap opens a wrapping token. It opens once, so what was in it serves for
-// further logins, until the reference holds another.
-func (c *Client) unwrap(ctx context.Context, wrapping string) (string, error) {
-	if wrapping == c.wrapping {
-		return c.secretID, nil
-	}
-	plain, err := c.plain()
-	if err != nil {
-		return "", err
-	}
-	plain.SetToken(wrapping)
-	answer, err := plain.Logical().UnwrapWithContext(ctx, "")
-	if err != nil {
-		return "", fmt.Errorf("unwrapping the secret ID (it opens once; was it used before, perhaps by somebody else?): %w", explain(ctx, err))
-	}
-	if answer == nil {
-		return "", errors.New("the wrapped secret is empty")
-	}
-	text, ok := answer.Data["secret_id"].(string)
-	if !ok {
-		return "", errors.New("the wrapped secret is not a secret ID")
-	}
-	c.wrapping, c.secretID = wrapping, text
-	return text, nil
-}
-
 // plain is a client without our token, which may be what is wrong.
 func (c *Client) plain() (*api.Client, error) {
 	plain, err := c.api.Clone()

@@ -100,3 +100,17 @@ func TestVaultRole(t *testing.T) {
 		t.Errorf("got %+v", a.Response)
 	}
 }
+
+// The time to stop is one that Go can count, whatever the pod says.
+func TestGrace(t *testing.T) {
+	t.Parallel()
+	for seconds, want := range map[string]string{"9999999999": "31535998s", "9223372036854775807": "31535998s", "-9223372036854775808": "1s", "0": "1s", "90": "88s"} {
+		var c struct {
+			ShutdownGrace string `yaml:"shutdown_grace"`
+		}
+		pod := strings.Replace(grantedPod, "spec: {", "spec: {terminationGracePeriodSeconds: "+seconds+", ", 1)
+		if err := yaml.Unmarshal([]byte(configOf(t, granted(t), pod)), &c); err != nil || c.ShutdownGrace != want {
+			t.Errorf("%s seconds: %q, want %s, %v", seconds, c.ShutdownGrace, want, err)
+		}
+	}
+}

@@ -112,3 +112,16 @@ func TestRequestsAreAtMostTheLimits(t *testing.T) {
 		}
 	}
 }
+
+// Who needs the node's AppArmor for the sidecar says so once, for all pods.
+func TestAppArmorOfTheTemplateIsNotThePods(t *testing.T) {
+	t.Parallel()
+	s := settings(t)
+	template := sub(s.Pod, "spec")["containers"].([]any)[0].(map[string]any)
+	sub(template, "securityContext")["appArmorProfile"] = map[string]any{"type": "RuntimeDefault"}
+	pod := smallPod(map[string]any{"container.apparmor.security.beta.kubernetes.io/wxproxy": "runtime/default"})
+	sub(pod, "spec")["securityContext"] = map[string]any{"appArmorProfile": map[string]any{"type": "Unconfined"}}
+	if got := sub(sub(sidecarOf(t, s, pod), "securityContext"), "appArmorProfile")["type"]; got != "RuntimeDefault" {
+		t.Errorf("the sidecar's profile is %v", got)
+	}
+}

@@ -259,6 +259,9 @@ func TestOtherOperations(t *testing.T) {
 			t.Errorf("%s: %+v", row.name, a.Response)
 		}
 	}
+	if a := ask(t, i, reviewOf(toJSON(t, `{metadata: {labels: {wxproxy.dev/inject: "false"}}, spec: {containers: [{name: app}]}}`), "shop", "CREATE", "")); !a.Response.Allowed || len(a.Response.Patch) > 0 {
+		t.Errorf("one that declines: %+v", a.Response)
+	}
 	body := bytes.Replace(reviewOf([]byte(`{}`), "shop", "CREATE", ""), []byte(`"kind":"Pod"`), []byte(`"kind":"Node"`), 1)
 	if a := ask(t, i, body); a.Response.Allowed {
 		t.Error("a node was let in")

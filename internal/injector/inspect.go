@@ -23,9 +23,25 @@ func (a *asker) inspect(w wish, native bool) {
 			a.refuse("%s", flag.text)
 		}
 	}
+	a.inspectAppArmor()
 	a.inspectOwn(native)
 	a.inspectPorts(w)
 	a.inspectMounts(w, native)
+}
+
+// inspectAppArmor refuses profiles that the sidecar would inherit, unless the
+// template has one. We set none by ourselves: nodes without AppArmor refuse
+// pods that name one, the runtime's default included.
+func (a *asker) inspectAppArmor() {
+	if object(a.s.template()["securityContext"])["appArmorProfile"] != nil {
+		return
+	}
+	if a.p.Spec.SecurityContext.AppArmorProfile.Type == "Unconfined" {
+		a.refuse("securityContext.appArmorProfile Unconfined of the pod would free wxproxy from AppArmor, too; set it in the containers that need it")
+	}
+	if _, ok := a.p.Metadata.Annotations[appArmorKey+containerName]; ok {
+		a.refuse("annotation %s%s is about the sidecar, whose profile is not the pod's to choose; remove it", appArmorKey, containerName)
+	}
 }
 
 // inspectOwn looks at what already bears our names.

@@ -117,7 +117,13 @@ func (s *Settings) inject(raw []byte, namespace string, native bool) (ops []oper
 		return nil, w, []string{err.Error()}
 	}
 	a := &asker{s: s, p: p, namespace: namespace}
-	if a.inBounds() {
+	label, labelled := p.Metadata.Labels[injectLabel] // unless the namespace asks
+	switch {
+	case label == "false":
+		return nil, w, nil
+	case labelled && label != "true":
+		a.refuse("label %s is %s; write \"true\", in quotes, for a sidecar, or \"false\" for none", injectLabel, shown(label))
+	case a.inBounds():
 		w = a.wish()
 		a.inspect(w, native)
 	}

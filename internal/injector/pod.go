@@ -39,6 +39,11 @@ type pod struct {
 		HostPID                       bool   `json:"hostPID"`
 		HostNetwork                   bool   `json:"hostNetwork"`
 		TerminationGracePeriodSeconds *int64 `json:"terminationGracePeriodSeconds"`
+		SecurityContext               struct {
+			AppArmorProfile struct {
+				Type string `json:"type"`
+			} `json:"appArmorProfile"`
+		} `json:"securityContext"`
 	} `json:"spec"`
 }
 
@@ -113,10 +118,13 @@ func (p *pod) account() string {
 	return cmp.Or(p.Spec.ServiceAccountName, p.Spec.ServiceAccount, "default")
 }
 
+// maxGrace is a year, in seconds. Kubernetes takes more than Go has durations.
+const maxGrace = 365 * 24 * 60 * 60
+
 // grace is how long Kubernetes gives the pod to end, in seconds.
 func (p *pod) grace() int64 {
 	if g := p.Spec.TerminationGracePeriodSeconds; g != nil {
-		return *g
+		return min(max(*g, 0), maxGrace)
 	}
 	return 30
 }

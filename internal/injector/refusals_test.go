@@ -14,6 +14,9 @@ func TestRefusals(t *testing.T) {
 	spec := func(key string, value any) func(map[string]any) {
 		return func(p map[string]any) { sub(p, "spec")[key] = value }
 	}
+	label := func(value string) func(map[string]any) {
+		return func(p map[string]any) { sub(p, "metadata")["labels"] = map[string]any{"wxproxy.dev/inject": value} }
+	}
 	mounts := func(kind, volume string) func(map[string]any) {
 		return spec(kind, []any{map[string]any{"name": "app", "volumeMounts": []any{map[string]any{"name": volume, "mountPath": "/run/wxproxy"}}}})
 	}
@@ -57,6 +60,13 @@ func TestRefusals(t *testing.T) {
 		{"containers", "which the pod does not have", annotate("containers", "ap")},
 		{"containers, ours", "which the pod does not have", annotate("containers", "wxproxy")},
 		{"shared processes", "shareProcessNamespace", spec("shareProcessNamespace", true)},
+		{"AppArmor of the pod", "in the containers that need it", spec("securityContext", map[string]any{"appArmorProfile": map[string]any{"type": "Unconfined"}})},
+		{"AppArmor of the sidecar", "is about the sidecar", func(p map[string]any) {
+			sub(sub(p, "metadata"), "annotations")["container.apparmor.security.beta.kubernetes.io/wxproxy"] = "unconfined"
+		}},
+		{"label that nearly is true", `label wxproxy.dev/inject is "True"; write "true", in quotes, for a sidecar, or "false" for none`, label("True")},
+		{"label that says yes", `is "yes"`, label("yes")},
+		{"empty label", `is ""`, label("")},
 		{"host processes", "hostPID", spec("hostPID", true)},
 		{"host network", "hostNetwork", spec("hostNetwork", true)},
 		{"windows", "Linux", spec("os", map[string]any{"name": "windows"})},

@@ -18,6 +18,7 @@ const (
 	containerName = "wxproxy"
 	volumePrefix  = "wxproxy-"
 	defaultKey    = "kubectl.kubernetes.io/default-container"
+	appArmorKey   = "container.apparmor.security.beta.kubernetes.io/" // and a container's name
 )
 
 type annotation struct{ key, meaning string }

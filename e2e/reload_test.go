@@ -106,7 +106,8 @@ func TestKeyRotation(t *testing.T) {
 	t.Parallel()
 	r, volume := newRotation(t), newSecretVolume(t)
 	volume.update(r.files(t, r.old))
-	s := &shop{sidecar: startReady(t, r.setup(volume.path, newApp(t)))}
+	a := newApp(t)
+	s := &shop{sidecar: startReady(t, r.setup(volume.path, a)), wechat: r.oldSim, app: a}
 	signedBy := func(no, serial string) {
 		t.Helper()
 		s.order(t, no).verified(t, 200) // the simulator checked the signature
@@ -119,6 +120,19 @@ func TestKeyRotation(t *testing.T) {
 	volume.update(r.files(t, r.next))
 	s.out.await(t, mark, `"msg":"keys and files reloaded"`)
 	signedBy("ROTATE-02", r.next.serial())
+
+	// A notify from before: its fields are encrypted for the old certificate.
+	done := make(chan int, 1)
+	go func() {
+		code, _ := s.trigger(t, "BRAND_MEMBER_CARD_SP.USER_CARD.CREATE")
+		done <- code
+	}()
+	if d := a.take(http.StatusNoContent); d.header.Get("Wxproxy-Sensitive") != "decrypted" || d.resource(t)["phone_number"] != "invented phone_number" {
+		t.Errorf("got %s with %s", d.body, d.header.Get("Wxproxy-Sensitive"))
+	}
+	if code := <-done; code != 0 {
+		t.Errorf("not acknowledged: exit code %d", code)
+	}
 
 	// A key that does not fit its certificate changes nothing.
 	mark = s.out.mark()

@@ -152,7 +152,7 @@ func TestBudgetComesBackOnEveryPath(t *testing.T) {
 	}
 	t.Run("refused", func(t *testing.T) {
 		t.Parallel()
-		r := newRig(t, newWechat(t, nil), func(s *setup) { s.Merchants[0].Signer = noSigner })
+		r := newRig(t, newWechat(t, nil), func(s *setup) { s.Merchants[0].PrivateKey = noKey })
 		r.do("POST", "/v3/x", body).refused(t, 503, proxy.ReasonKeyUnavailable)
 		r.do("POST", "/v3/x", `{"mchid":"1","x":"`+body+`"}`).refused(t, 400, proxy.ReasonMerchantMismatch)
 		r.settled(t)

@@ -28,7 +28,7 @@ func cafe(t testing.TB, k *trust) *proxy.Merchant {
 	if err != nil {
 		t.Fatal(err)
 	}
-	m.Scheme, m.Signer = signer.SchemeBrand, func() *signer.Signer { return s }
+	m.Scheme, m.PrivateKey = signer.SchemeBrand, func() proxy.PrivateKey { return proxy.PrivateKey{Signer: s} }
 	return m
 }
 

@@ -120,7 +120,7 @@ func TestBodyOfAnotherMerchant(t *testing.T) {
 func TestMerchantWithoutKey(t *testing.T) {
 	t.Parallel()
 	w := newWechat(t, nil)
-	r := newRig(t, w, func(s *setup) { s.Merchants[0].Signer = noSigner })
+	r := newRig(t, w, func(s *setup) { s.Merchants[0].PrivateKey = noKey })
 	r.do("GET", "/v3/x", "").refused(t, 503, proxy.ReasonKeyUnavailable)
 	r.do("POST", "/v3/x", "{}").refused(t, 503, proxy.ReasonKeyUnavailable)
 	if len(w.seen()) != 0 {

@@ -133,7 +133,7 @@ type discountCard struct {
 
 func (*Outbound) signDiscountCard(_ context.Context, c *localCall) (any, *failure) {
 	t, m := c.form.texts, c.merchant
-	key := m.Signer() // once: a reload in between must not mix two serial numbers
+	key := m.PrivateKey().Signer // once: a reload in between must not mix two serial numbers
 	s, f := signClient(m, key, t["appid"], t["discount_card_id"], m.MchID, t["out_trade_no"])
 	if f != nil {
 		return nil, f

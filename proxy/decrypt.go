@@ -3,6 +3,7 @@ package proxy
 import (
 	"crypto"
 	"crypto/rsa"
+	"slices"
 	"unicode/utf8"
 
 	"github.com/wxproxy/wxproxy/internal/jsonedit"
@@ -39,7 +40,7 @@ func (r *revealed) count(m *Metrics, merchant, in string) {
 // verified; a text that was not must never come here, or an outsider could
 // learn what opens. What is no ciphertext stays, and so does what does not
 // open: the text itself tells of money that has moved.
-func reveal(text []byte, paths *jsonedit.Paths, key crypto.Decrypter) ([]byte, revealed) {
+func reveal(text []byte, paths *jsonedit.Paths, keys []crypto.Decrypter) ([]byte, revealed) {
 	var r revealed
 	if paths == nil || len(text) == 0 {
 		return text, r
@@ -48,17 +49,11 @@ func reveal(text []byte, paths *jsonedit.Paths, key crypto.Decrypter) ([]byte, r
 	if err != nil {
 		return text, r // not JSON: nothing of it can be told apart
 	}
-	size := platformKeySize
-	if key != nil {
-		if public, ok := key.Public().(*rsa.PublicKey); ok {
-			size = public.Size()
-		}
-	}
 	var edits []jsonedit.Edit
 	for _, match := range matches {
 		for _, m := range jsonedit.Strings(match) {
-			if sealed, ok := jsonedit.Unquote(m.Raw); ok && wire.IsSealedField(sealed, size) {
-				if plain, ok := r.open(key, sealed); ok {
+			if sealed, ok := jsonedit.Unquote(m.Raw); ok && isSealedFor(keys, sealed) {
+				if plain, ok := r.open(keys, sealed); ok {
 					edits = append(edits, jsonedit.Edit{Start: m.Start, End: m.End, New: jsonedit.Quote(plain)})
 				}
 			}
@@ -68,18 +63,41 @@ func reveal(text []byte, paths *jsonedit.Paths, key crypto.Decrypter) ([]byte, r
 }
 
 // open decrypts one ciphertext and counts it.
-func (r *revealed) open(key crypto.Decrypter, sealed string) (plain string, ok bool) {
-	if key == nil {
+func (r *revealed) open(keys []crypto.Decrypter, sealed string) (plain string, ok bool) {
+	if len(keys) == 0 {
 		r.noKey++
 		return "", false
 	}
-	plain, err := wire.OpenField(key, sealed)
-	if err != nil || !utf8.ValidString(plain) { // a JSON string could not hold it
+	plain, err := openField(keys, sealed)
+	if err != nil {
 		r.failed++
 		return "", false
 	}
 	r.opened++
 	return plain, true
+}
+
+// isSealedFor reports whether a text has the form of a ciphertext for one of
+// the keys.
+func isSealedFor(keys []crypto.Decrypter, text string) bool {
+	if len(keys) == 0 {
+		return wire.IsSealedField(text, platformKeySize)
+	}
+	return slices.ContainsFunc(keys, func(key crypto.Decrypter) bool {
+		public, ok := key.Public().(*rsa.PublicKey)
+		return ok && wire.IsSealedField(text, public.Size())
+	})
+}
+
+// openField decrypts a ciphertext with the first key that opens it. The error
+// is wire.ErrField, also for a text that a JSON string could not hold.
+func openField(keys []crypto.Decrypter, sealed string) (string, error) {
+	for _, key := range keys {
+		if plain, err := wire.OpenField(key, sealed); err == nil && utf8.ValidString(plain) {
+			return plain, nil
+		}
+	}
+	return "", wire.ErrField
 }
 
 // decryptFields opens the sensitive values of a verified answer for the app.
@@ -88,7 +106,7 @@ func (o *Outbound) decryptFields(x *exchange, body []byte) ([]byte, *failure) {
 	if fields == nil || x.fieldsAlone {
 		return body, nil
 	}
-	body, r := reveal(body, fields.Response, x.merchant.Decrypter())
+	body, r := reveal(body, fields.Response, x.key.Decrypters)
 	r.count(o.metrics, x.merchant.Name, fieldsOfAnswer)
 	x.sensitive = r.says()
 	if r.failed > 0 {
@@ -106,7 +124,7 @@ func (n *Notify) decryptFields(x *callback, route *Route) {
 	}
 	var r revealed
 	o := x.opened
-	o.resource, r = reveal(o.resource, x.event.Sensitive, o.merchant.Decrypter())
+	o.resource, r = reveal(o.resource, x.event.Sensitive, o.merchant.PrivateKey().Decrypters)
 	r.count(n.metrics, o.merchant.Name, fieldsOfNotify)
 	o.sensitive = r.says()
 	if r.failed > 0 {

@@ -9,6 +9,7 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
+	"io"
 	"maps"
 	"net/http"
 	"strings"
@@ -68,7 +69,7 @@ func TestAnswersThatStay(t *testing.T) {
 	off := func(s *setup) {
 		s.Table, _ = endpoint.New([]endpoint.Override{{Method: "GET", Template: "/v3/merchant-service/complaints-v2/{complaint_id}", SensitiveOff: true}})
 	}
-	transit := func(s *setup) { s.Merchants[0].Decrypter = func() crypto.Decrypter { return nil } }
+	transit := func(s *setup) { signsAlone(s.Merchants[0]) }
 	sha2, err := rsa.EncryptOAEP(sha256.New(), rand.Reader, &keys().merchant.PublicKey, []byte("1"), nil)
 	if err != nil {
 		t.Fatal(err)
@@ -137,7 +138,7 @@ func TestUnverifiedAnswersAreNotDecrypted(t *testing.T) {
 	} {
 		asked := false
 		r := newRig(t, newWechat(t, test.answer.serve), func(s *setup) {
-			s.Merchants[0].Decrypter = func() crypto.Decrypter { asked = true; return keys().merchant }
+			decryptsWith(s.Merchants[0], toldKey{keys().merchant, &asked})
 		})
 		g := r.do("GET", complaint, "")
 		if asked || strings.Contains(g.body, "13800138000") || g.header.Get("Wxproxy-Sensitive") != "" {
@@ -149,6 +150,18 @@ func TestUnverifiedAnswersAreNotDecrypted(t *testing.T) {
 			t.Errorf("%s: got %s", name, g.body)
 		}
 	}
+}
+
+// toldKey tells that it was used.
+type toldKey struct {
+	*rsa.PrivateKey
+	used *bool
+}
+
+// Decrypt implements crypto.Decrypter.
+func (k toldKey) Decrypt(r io.Reader, sealed []byte, o crypto.DecrypterOpts) ([]byte, error) {
+	*k.used = true
+	return k.PrivateKey.Decrypt(r, sealed, o)
 }
 
 // A list of which one value does not open: the others do, a money call stays a

@@ -3,7 +3,6 @@ package proxy
 import (
 	"bytes"
 	"context"
-	"crypto"
 	"crypto/aes"
 	"crypto/cipher"
 	"encoding/base64"
@@ -45,18 +44,11 @@ func checkDecrypt(x *exchange, d *draft) *failure {
 	case algorithm != "" && algorithm != wire.AlgorithmAESGCM:
 		return fail(ReasonBadRequest, "%s=%s cannot be decrypted in this build; ask for %s, or leave %s out and decrypt the file yourself",
 			parameter, outside(algorithm), wire.AlgorithmAESGCM, headerDecrypt)
-	case decrypterOf(x.merchant) == nil:
+	case len(x.merchant.PrivateKey().Decrypters) == 0:
 		return fail(ReasonBadRequest, "the private key of merchant %s is not in this process (Vault Transit cannot decrypt with OAEP and SHA-1); "+
 			"leave %s out, or give wxproxy the key", x.merchant.Name, headerDecrypt)
 	}
 	return nil
-}
-
-func decrypterOf(m *Merchant) crypto.Decrypter {
-	if m.Decrypter == nil {
-		return nil
-	}
-	return m.Decrypter()
 }
 
 // download hands a file on, which has no signature. What a signed answer
@@ -138,7 +130,7 @@ func (o *Outbound) decrypted(ctx context.Context, w http.ResponseWriter, x *exch
 	}
 	var plain []byte
 	if f == nil {
-		plain, f = openFile(x.merchant, x.promise, sealed)
+		plain, f = openFile(x, sealed)
 	}
 	if f != nil {
 		o.writeFailure(w, x, f)
@@ -150,14 +142,14 @@ func (o *Outbound) decrypted(ctx context.Context, w http.ResponseWriter, x *exch
 }
 
 // openFile decrypts a file, in place, and checks what was promised of it.
-func openFile(m *Merchant, p promise, sealed []byte) ([]byte, *failure) {
-	key := decrypterOf(m)
-	if key == nil {
-		return nil, fail(ReasonKeyUnavailable, "merchant %s has no private key that decrypts", m.Name)
+func openFile(x *exchange, sealed []byte) ([]byte, *failure) {
+	p := x.promise
+	if len(x.key.Decrypters) == 0 {
+		return nil, fail(ReasonKeyUnavailable, "merchant %s has no private key that decrypts", x.merchant.Name)
 	}
-	fileKey, err := wire.OpenField(key, base64.StdEncoding.EncodeToString(p.key))
+	fileKey, err := openField(x.key.Decrypters, base64.StdEncoding.EncodeToString(p.key))
 	if err != nil {
-		return nil, fail(ReasonDownload, "the file's key does not open with the private key of merchant %s; if its certificate was changed since, ask for a new download_url", m.Name).because(err)
+		return nil, fail(ReasonDownload, "the file's key does not open with the private key of merchant %s; if its certificate was changed since, ask for a new download_url", x.merchant.Name).because(err)
 	}
 	plain, err := openGCM([]byte(fileKey), p.nonce, sealed)
 	if err != nil {

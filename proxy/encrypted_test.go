@@ -1,7 +1,6 @@
 package proxy_test
 
 import (
-	"crypto"
 	"crypto/aes"
 	"crypto/cipher"
 	"crypto/rand"
@@ -158,7 +157,7 @@ func TestDecryptRefused(t *testing.T) {
 		})
 	}
 	r.do("GET", tradeBill, "", "Wxproxy-Decrypt", "yes").refused(t, 400, proxy.ReasonBadRequest)
-	transit := newRig(t, b.wechat, func(s *setup) { s.Merchants[0].Decrypter = func() crypto.Decrypter { return nil } })
+	transit := newRig(t, b.wechat, func(s *setup) { signsAlone(s.Merchants[0]) })
 	transit.do("GET", subMerchantBill+aesGCM, "", "Wxproxy-Decrypt", "on").refused(t, 400, proxy.ReasonBadRequest)
 	if n := len(b.seen()); n != 0 {
 		t.Errorf("%d requests were sent", n)
@@ -194,10 +193,10 @@ func TestDecryptLinkHolds(t *testing.T) {
 	r.do("GET", link, "").passed(t, 200, "unsigned")
 	// A certificate that changed between: the file's key does not open.
 	changed := newRig(t, b.wechat, func(s *setup) {
-		s.Merchants[0].Decrypter = func() crypto.Decrypter { return keys().other }
+		decryptsWith(s.Merchants[0], keys().other)
 	})
 	changed.do("GET", link, "").refused(t, 502, proxy.ReasonDownload)
-	gone := newRig(t, b.wechat, func(s *setup) { s.Merchants[0].Decrypter = func() crypto.Decrypter { return nil } })
+	gone := newRig(t, b.wechat, func(s *setup) { signsAlone(s.Merchants[0]) })
 	gone.do("GET", link, "").refused(t, 503, proxy.ReasonKeyUnavailable)
 	if held := r.out.HeldBytes(); held != 0 {
 		t.Errorf("%d bytes of the budget are still held", held)

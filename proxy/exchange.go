@@ -15,6 +15,7 @@ type exchange struct {
 	start     time.Time
 	caller    *Caller
 	merchant  *Merchant
+	key       PrivateKey // of the attempt that is made, or was made last
 	target    wire.Target
 	group     string // of the upstream's hosts
 	endpoint  *endpoint.Endpoint

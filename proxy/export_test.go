@@ -49,7 +49,7 @@ func (o *Outbound) EncryptFields(e *endpoint.Endpoint, h http.Header, target wir
 
 // Reveal decrypts the values of an answer or a resource.
 func Reveal(text []byte, paths *jsonedit.Paths, key crypto.Decrypter) []byte {
-	text, _ = reveal(text, paths, key)
+	text, _ = reveal(text, paths, []crypto.Decrypter{key})
 	return text
 }
 

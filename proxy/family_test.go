@@ -107,7 +107,7 @@ func TestBrokenAnswerOfTheApp(t *testing.T) {
 	t.Run("no key to sign with", func(t *testing.T) {
 		t.Parallel()
 		a := newApp(t, func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("{}")) })
-		g := newGate(t, a, func(o *proxy.NotifyOptions) { o.Merchants[0].Signer = noSigner })
+		g := newGate(t, a, func(o *proxy.NotifyOptions) { o.Merchants[0].PrivateKey = noKey })
 		g.post(notice{event: "CROSS_BORDER_PAY.GET_MCH_INFO"}).sentBack(t, 503)
 		g.post(notice{event: "PARKING_FEE.QUERY_TRANS_INFO"})
 	})

@@ -59,7 +59,7 @@ func newOracle(t testing.TB) *oracle {
 		t.Fatal(err)
 	}
 	g := newRig(t, newWechat(t, nil), withAPIv2, func(e *setup) {
-		e.Merchants[0].Signer = func() *signer.Signer { return s }
+		e.Merchants[0].PrivateKey = func() proxy.PrivateKey { return proxy.PrivateKey{Signer: s} }
 	})
 	return &oracle{k, g.out.Handler(proxy.Listener{}), slices.Sorted(maps.Keys(proxy.LocalForms()))}
 }

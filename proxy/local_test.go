@@ -208,7 +208,7 @@ func TestSignWithoutAPIv2Key(t *testing.T) {
 
 func TestPayParamsWithoutKey(t *testing.T) {
 	t.Parallel()
-	g := newRig(t, newWechat(t, nil), func(s *setup) { s.Merchants[0].Signer = noSigner })
+	g := newRig(t, newWechat(t, nil), func(s *setup) { s.Merchants[0].PrivateKey = noKey })
 	for _, name := range []string{"pay-params/jsapi", "pay-params/miniprogram", "pay-params/app"} {
 		g.do("POST", local(name), payBody).refused(t, http.StatusServiceUnavailable, proxy.ReasonKeyUnavailable)
 	}

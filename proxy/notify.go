@@ -274,7 +274,7 @@ func (n *Notify) answer(w http.ResponseWriter, x *callback, got result) {
 // family wants it.
 func (n *Notify) answerFromApp(w http.ResponseWriter, x *callback, got result) {
 	if x.event.AnswerSigned {
-		key := x.opened.merchant.Signer()
+		key := x.opened.merchant.PrivateKey().Signer
 		if key == nil {
 			writeJSON(w, http.StatusServiceUnavailable, []byte(`{"code":"FAIL","message":"`+sentenceLater+`"}`))
 			return

@@ -1,7 +1,6 @@
 package proxy_test
 
 import (
-	"crypto"
 	"maps"
 	"strings"
 	"testing"
@@ -34,7 +33,7 @@ func TestNotifyFields(t *testing.T) {
 	t.Parallel()
 	sealed := cardText(sealedValue(t))
 	plain := cardText(plainValue)
-	transit := func(o *proxy.NotifyOptions) { o.Merchants[0].Decrypter = func() crypto.Decrypter { return nil } }
+	transit := func(o *proxy.NotifyOptions) { signsAlone(o.Merchants[0]) }
 	for name, test := range map[string]struct {
 		form  proxy.BodyForm
 		alone bool
@@ -124,7 +123,7 @@ func TestNotifyFieldsOfTheRightMerchant(t *testing.T) {
 	g := newGate(t, a, bodyForm(proxy.BodyResource), func(o *proxy.NotifyOptions) {
 		k := newTrust()
 		o.Merchants = []*proxy.Merchant{shop(t, k), otherShop(t, k)}
-		o.Merchants[0].Decrypter = func() crypto.Decrypter { t.Error("the shop's key was asked"); return nil }
+		o.Merchants[0].PrivateKey = func() proxy.PrivateKey { t.Error("the shop's key was asked"); return proxy.PrivateKey{} }
 	})
 	text := `{"mchid":"` + otherMchID + `","phone_number":"` + sealAlone(t, &keys().other.PublicKey, "13800138000") + `"}`
 	g.post(notice{event: userCard, plain: text, apiv3: otherAPIv3}).acknowledged(t)

@@ -190,16 +190,15 @@ func (o *Outbound) prepareAndSend(ctx context.Context, w http.ResponseWriter, r 
 	if x.isForm {
 		x.began = o.now() // an upload may take its time to come
 	}
-	key := x.merchant.Signer()
-	if key == nil {
-		return fail(ReasonKeyUnavailable, "no key is loaded for merchant %s; see /readyz on the admin port", x.merchant.Name)
-	}
 	if f = o.waitForRate(ctx, x); f != nil {
 		return f
 	}
+	if x.key = x.merchant.PrivateKey(); x.key.Signer == nil { // after the wait, in which it may change
+		return fail(ReasonKeyUnavailable, "no key is loaded for merchant %s; see /readyz on the admin port", x.merchant.Name)
+	}
 	return o.ask(ctx, x, &Call{
 		Method: r.Method, Target: d.target, Header: d.header, Body: d.body, Signed: d.signed, upload: d.upload,
-		Signer: key, Group: x.group, Repeatable: x.mayRepeat(),
+		Signer: x.key.Signer, Group: x.group, Repeatable: x.mayRepeat(),
 	})
 }
 

@@ -54,7 +54,7 @@ func (o *Outbound) payJSAPI(_ context.Context, c *localCall) (any, *failure) {
 		return nil, f
 	}
 	appID, pack := c.form.texts["appid"], "prepay_id="+c.form.texts["prepay_id"]+extra
-	s, f := signClient(c.merchant, c.merchant.Signer(), appID, pack)
+	s, f := signClient(c.merchant, c.merchant.PrivateKey().Signer, appID, pack)
 	if f != nil {
 		return nil, f
 	}
@@ -78,7 +78,7 @@ func (o *Outbound) payApp(_ context.Context, c *localCall) (any, *failure) {
 		return nil, f
 	}
 	appID, prepay := c.form.texts["appid"], c.form.texts["prepay_id"]
-	s, f := signClient(c.merchant, c.merchant.Signer(), appID, prepay)
+	s, f := signClient(c.merchant, c.merchant.PrivateKey().Signer, appID, prepay)
 	if f != nil {
 		return nil, f
 	}

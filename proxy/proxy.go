@@ -30,16 +30,14 @@ type Merchant struct {
 	Scheme string // signer.SchemeMerchant or SchemeBrand; empty: SchemeMerchant
 	Group  string // of Upstream's hosts, for calls that name none; empty: the ordinary ones
 
-	// Signer signs for the merchant; nil while no key is loaded.
-	Signer func() *signer.Signer
+	// PrivateKey signs for the merchant and opens what WeChat Pay encrypted to
+	// its certificate.
+	PrivateKey func() PrivateKey
 	// APIv3Keys open notifies: the current one first, then the previous.
 	APIv3Keys func() []secret.Value
 	// APIv2Key makes the HMAC signatures of pay score and coupons; zero where
 	// none is configured.
 	APIv2Key func() secret.Value
-	// Decrypter opens what WeChat Pay encrypted to the merchant's certificate;
-	// nil where the private key cannot, as in Vault's Transit.
-	Decrypter func() crypto.Decrypter
 	// Preferred is the platform key that WeChat Pay shall sign answers with,
 	// and that sensitive fields are encrypted with; false while none is known.
 	Preferred func() (serial string, key *rsa.PublicKey, ok bool)
@@ -52,6 +50,15 @@ type Merchant struct {
 	// it, each within a budget of its own: strangers can send notifies and
 	// must not use up what verifying answers needs.
 	AnswerKeys, NotifyKeys verifier.Keys
+}
+
+// PrivateKey is a merchant's private key at one time. Who signs a call also
+// opens its answer, whatever key comes meanwhile.
+type PrivateKey struct {
+	Signer *signer.Signer // nil while no key is loaded
+	// Decrypters are tried in turn: the key that signs, then those before it.
+	// None where it cannot decrypt, as in Vault's Transit.
+	Decrypters []crypto.Decrypter
 }
 
 // scheme is the credential scheme of the merchant's signatures, and of what

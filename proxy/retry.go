@@ -37,6 +37,9 @@ func (o *Outbound) ask(ctx context.Context, x *exchange, c *Call) *failure {
 		x.forget()
 		o.giveAnswer(x, min(x.answered, answerRoom))
 		o.metrics.repeat(reason)
+		if key := x.merchant.PrivateKey(); key.Signer != nil {
+			x.key, c.Signer = key, key.Signer
+		}
 	}
 }
 

@@ -77,10 +77,9 @@ func newMerchant(t testing.TB, name, mchid, serial string, key *rsa.PrivateKey, 
 	}
 	return &proxy.Merchant{
 		Name: name, MchID: mchid,
-		Signer:     func() *signer.Signer { return s },
+		PrivateKey: func() proxy.PrivateKey { return proxy.PrivateKey{Signer: s, Decrypters: []crypto.Decrypter{key}} },
 		APIv3Keys:  func() []secret.Value { return values },
 		Preferred:  func() (string, *rsa.PublicKey, bool) { return platformSerial, &keys().platform.PublicKey, true },
-		Decrypter:  func() crypto.Decrypter { return key },
 		APIv2Key:   func() secret.Value { return secret.Value{} },
 		Find:       k.find,
 		AnswerKeys: k, NotifyKeys: k,
@@ -240,7 +239,16 @@ func (g got) passed(t testing.TB, status int, verified string) {
 	}
 }
 
-func noSigner() *signer.Signer { return nil }
+func noKey() proxy.PrivateKey { return proxy.PrivateKey{} }
+
+// signsAlone has a merchant's key sign and not decrypt, as Vault's Transit does.
+func signsAlone(m *proxy.Merchant) { decryptsWith(m) }
+
+// decryptsWith has a merchant decrypt with these keys and no others.
+func decryptsWith(m *proxy.Merchant, keys ...crypto.Decrypter) {
+	s := m.PrivateKey().Signer
+	m.PrivateKey = func() proxy.PrivateKey { return proxy.PrivateKey{Signer: s, Decrypters: keys} }
+}
 
 // publicKeys is a list of certificates after a rotation.
 func publicKeys(serial string) map[string]*rsa.PublicKey {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"unicode/utf8"
 
 	"github.com/wxproxy/wxproxy/internal/wire"
 )
@@ -47,15 +46,15 @@ type openedValues struct {
 // decryptValues decrypts what WeChat Pay encrypted for the merchant. Whatever is
 // wrong with a value, it is told in the same words, to the log too.
 func (*Outbound) decryptValues(_ context.Context, c *localCall) (any, *failure) {
-	key := c.merchant.Decrypter()
-	if key == nil {
+	keys := c.merchant.PrivateKey().Decrypters
+	if len(keys) == 0 {
 		return nil, fail(ReasonKeyUnavailable, "the private key of merchant %s cannot decrypt: Vault's Transit has no OAEP with SHA-1, and before the first load there is none; "+
 			"for decrypting, private_key must be a file:, env: or vault: reference", c.merchant.Name)
 	}
 	var answer openedValues
 	for i, item := range c.form.items {
-		text, err := wire.OpenField(key, item[""])
-		if err != nil || !utf8.ValidString(text) {
+		text, err := openField(keys, item[""])
+		if err != nil {
 			f := fail(ReasonDecryptFailed, "/values/%d does not open with the key of merchant %s", i, c.merchant.Name)
 			return nil, f.with("field", fmt.Sprintf("/values/%d", i))
 		}

@@ -1,7 +1,6 @@
 package proxy_test
 
 import (
-	"crypto"
 	"crypto/rand"
 	"crypto/rsa"
 	"crypto/sha1"
@@ -113,7 +112,7 @@ func TestDecrypt(t *testing.T) {
 func TestDecryptWithTransit(t *testing.T) {
 	t.Parallel()
 	g := newRig(t, newWechat(t, nil), withDecrypt, func(s *setup) {
-		s.Merchants[0].Decrypter = func() crypto.Decrypter { return nil }
+		signsAlone(s.Merchants[0])
 	})
 	answer := g.do("POST", local("decrypt"), `{"values":["x"]}`, "Wxproxy-Token", "token")
 	answer.refused(t, http.StatusServiceUnavailable, proxy.ReasonKeyUnavailable)

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"crypto"
 	"crypto/rsa"
 	"fmt"
 	"net/http"
@@ -96,16 +95,16 @@ func merchantSpec(c config.Merchant) merchant.Spec {
 	}
 	return merchant.Spec{
 		Name: c.Name, MchID: c.ID(), Scheme: scheme, Certificate: c.Certificate, SerialNo: c.SerialNo,
-		PrivateKey: c.PrivateKey, APIv3Key: c.APIv3Key, APIv3KeyPrevious: c.APIv3KeyPrevious, APIv2Key: c.APIv2Key,
+		PrivateKey: c.PrivateKey, PreviousKey: c.PrivateKeyPrevious, APIv3Key: c.APIv3Key, APIv3KeyPrevious: c.APIv3KeyPrevious, APIv2Key: c.APIv2Key,
 		PublicKey: c.Platform.PublicKey, PublicKeyID: c.Platform.PublicKeyID,
 	}
 }
 
-func (a *account) signer() *signer.Signer {
+func (a *account) privateKey() proxy.PrivateKey {
 	if m := a.material(); m != nil {
-		return m.Signer
+		return proxy.PrivateKey{Signer: m.Signer, Decrypters: m.Decrypters}
 	}
-	return nil
+	return proxy.PrivateKey{}
 }
 
 func (a *account) apiv3Keys() []secret.Value {
@@ -129,17 +128,10 @@ func (a *account) apiv2Key() secret.Value {
 	return secret.Value{}
 }
 
-func (a *account) decrypter() crypto.Decrypter {
-	if m := a.material(); m != nil {
-		return m.Decrypter
-	}
-	return nil
-}
-
 // fetch downloads the list of platform certificates in the merchant's name.
 func (a *account) fetch(up *proxy.Upstream, c config.Merchant) func(context.Context) (*http.Response, error) {
 	return func(ctx context.Context) (*http.Response, error) {
-		key := a.signer()
+		key := a.privateKey().Signer
 		if key == nil {
 			return nil, fmt.Errorf("no key is loaded for merchant %s", a.Name())
 		}
@@ -155,7 +147,7 @@ func (a *account) fetch(up *proxy.Upstream, c config.Merchant) func(context.Cont
 func (a *account) proxied() *proxy.Merchant {
 	return &proxy.Merchant{
 		Name: a.Name(), MchID: a.Current().MchID, Scheme: a.Current().Signer.Scheme(), Group: a.group,
-		Signer: a.signer, APIv3Keys: a.apiv3Keys, APIv2Key: a.apiv2Key, Decrypter: a.decrypter,
+		PrivateKey: a.privateKey, APIv3Keys: a.apiv3Keys, APIv2Key: a.apiv2Key,
 		Preferred: a.cache.Preferred, Serials: a.cache.Serials, Find: a.cache.Find,
 		AnswerKeys: a.cache.For(certcache.Outbound), NotifyKeys: a.cache.For(certcache.Notify),
 	}

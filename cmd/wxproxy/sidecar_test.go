@@ -108,7 +108,7 @@ func TestReloadKeepsTheOldPairUntilTheNewOneFits(t *testing.T) {
 	t.Parallel()
 	dir, file := setup(t, `outbound: {listen: "127.0.0.1:0", upstreams: ["http://127.0.0.1:9"]}`+"\n")
 	s := start(t, file)
-	before := s.accounts[0].signer().Serial()
+	before := s.accounts[0].privateKey().Signer.Serial()
 	half, err := os.ReadFile(filepath.Join(dir, "key.pem"))
 	if err != nil {
 		t.Fatal(err)
@@ -117,7 +117,7 @@ func TestReloadKeepsTheOldPairUntilTheNewOneFits(t *testing.T) {
 	if err := s.reload(t.Context()); err == nil {
 		t.Error("half a key was taken")
 	}
-	if got := s.accounts[0].signer().Serial(); got != before {
+	if got := s.accounts[0].privateKey().Signer.Serial(); got != before {
 		t.Errorf("serial %s, want the old %s", got, before)
 	}
 	if st := s.statuses()[0]; !st.Ready || st.Warning == "" {
@@ -131,7 +131,7 @@ func TestReloadKeepsTheOldPairUntilTheNewOneFits(t *testing.T) {
 	if err := s.reload(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if got := s.accounts[0].signer().Serial(); got == before {
+	if got := s.accounts[0].privateKey().Signer.Serial(); got == before {
 		t.Error("the new pair was not taken")
 	}
 }

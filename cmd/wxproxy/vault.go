@@ -122,7 +122,7 @@ func brief(err error) string {
 // inVault reports whether any key of a merchant comes from Vault.
 func inVault(m config.Merchant) bool {
 	for _, ref := range []secret.Ref{
-		m.Certificate, m.PrivateKey, m.APIv3Key, m.APIv3KeyPrevious, m.APIv2Key, m.Platform.PublicKey,
+		m.Certificate, m.PrivateKey, m.PrivateKeyPrevious, m.APIv3Key, m.APIv3KeyPrevious, m.APIv2Key, m.Platform.PublicKey,
 	} {
 		if ref.InVault() {
 			return true

@@ -17,7 +17,7 @@ func watchedFiles(c *config.Config) []string {
 		}
 	}
 	for _, m := range c.Merchants {
-		add(m.Certificate, m.PrivateKey, m.APIv3Key, m.APIv3KeyPrevious, m.APIv2Key, m.Platform.PublicKey)
+		add(m.Certificate, m.PrivateKey, m.PrivateKeyPrevious, m.APIv3Key, m.APIv3KeyPrevious, m.APIv2Key, m.Platform.PublicKey)
 	}
 	for _, caller := range c.Outbound.Callers {
 		add(caller.Token)

@@ -194,6 +194,8 @@ func TestMerchantFaults(t *testing.T) {
 		{"no private key", with("    private_key: file:key.pem\n", ""), "2 merchants[0].private_key: is missing"},
 		{"no apiv3 key", with("    apiv3_key: file:apiv3_key\n", ""), "2 merchants[0].apiv3_key: is missing"},
 		{"same previous key", with("notify:\n", "    apiv3_key_previous: file:apiv3_key\nnotify:\n"), "7 merchants[0].apiv3_key_previous: is the same reference"},
+		{"same previous private key", with("notify:\n", "    private_key_previous: file:key.pem\nnotify:\n"), "7 merchants[0].private_key_previous: is the same reference"},
+		{"previous private key beside Transit", "vault: {address: \"https://127.0.0.1:1\", auth: {method: token, token: \"file:apiv3_key\"}}\n" + strings.Replace(with("notify:\n", "    private_key_previous: file:key.pem\nnotify:\n"), "private_key: file:key.pem", "private_key: transit:transit/shop@1", 1), "8 merchants[0].private_key_previous: stands beside a private_key in Vault's Transit"},
 		{"public key without id", platform("public_key: file:other.pem"), "7 merchants[0].platform.public_key_id: is missing"},
 		{"id without public key", platform("public_key_id: PUB_KEY_ID_01"), "7 merchants[0].platform.public_key: is missing"},
 		{"public key id", platform("public_key: file:other.pem\npublic_key_id: 0119"), "9 merchants[0].platform.public_key_id: is not the ID"},

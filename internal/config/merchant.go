@@ -29,6 +29,11 @@ type Merchant struct {
 	SerialNo string `yaml:"serial_no"`
 	// Reference to the merchant API private key (商户API私钥, apiclient_key.pem). Required.
 	PrivateKey Ref `yaml:"private_key"`
+	// Reference to the private key that was in use before, with which answers, notifies and bills
+	// still open that WeChat Pay encrypted for the certificate of before; it signs nothing. Needed
+	// only where wxproxy is restarted to change the key: a running one keeps the key of before for
+	// 48 hours by itself. Not with transit:. Default: none.
+	PrivateKeyPrevious Ref `yaml:"private_key_previous"`
 	// Reference to the APIv3 key (APIv3密钥), 32 bytes. Required.
 	APIv3Key Ref `yaml:"apiv3_key"`
 	// Reference to the APIv3 key that was valid before, tried when the current one cannot

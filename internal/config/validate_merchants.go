@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"regexp"
 	"strings"
+
+	"github.com/wxproxy/wxproxy/internal/secret"
 )
 
 var (
@@ -65,6 +67,15 @@ func (k *checker) merchant(key string, m Merchant) {
 	k.serial(join(key, "serial_no"), m)
 	if m.PrivateKey.IsZero() {
 		k.fault(join(key, "private_key"), "is missing", "write where apiclient_key.pem is, as in file:/etc/wxproxy/apiclient_key.pem")
+	}
+	if old := m.PrivateKeyPrevious; !old.IsZero() {
+		key := join(key, "private_key_previous")
+		switch {
+		case old == m.PrivateKey:
+			k.fault(key, "is the same reference as private_key", "point it to the key that was in use before, or remove it")
+		case m.PrivateKey.Scheme == secret.SchemeTransit:
+			k.fault(key, "stands beside a private_key in Vault's Transit, with which nothing is decrypted", "remove it")
+		}
 	}
 	if m.APIv3Key.IsZero() {
 		k.fault(join(key, "apiv3_key"), "is missing", "write where the APIv3 key (APIv3密钥) is, as in env:SHOP_APIV3_KEY or file:/etc/wxproxy/apiv3_key")

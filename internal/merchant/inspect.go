@@ -24,9 +24,10 @@ type inspection struct {
 	now      time.Time        // of the whole pass
 	findings []Finding
 
-	key  crypto.Signer // RSA, here or in Vault
-	cert *x509.Certificate
-	m    Material
+	key      crypto.Signer // RSA, here or in Vault
+	previous *rsa.PrivateKey
+	cert     *x509.Certificate
+	m        Material
 }
 
 // inspect returns the material and what was found; the material is complete
@@ -35,6 +36,7 @@ func inspect(ctx context.Context, spec Spec, reader reader, clock func() time.Ti
 	i := &inspection{spec: spec, reader: reader, clock: clock, now: clock(), held: held}
 	i.certificate(ctx) // first: of several versions of a key in Vault it tells which
 	i.privateKey(ctx)
+	i.previousKey(ctx)
 	i.pair()
 	i.merchantID()
 	i.apiv3Keys(ctx)
@@ -101,22 +103,48 @@ func (i *inspection) privateKey(ctx context.Context) {
 		i.transitKey(ctx, ref)
 		return
 	}
+	if key := i.localKey(ctx, name, ref); key != nil {
+		i.key = key
+	}
+}
+
+// localKey reads a private key that is then held here; nil when it cannot be
+// used.
+func (i *inspection) localKey(ctx context.Context, name string, ref secret.Ref) *rsa.PrivateKey {
 	text, ok := i.read(ctx, name, ref)
 	if !ok {
-		return
+		return nil
 	}
 	defer text.Clear()
 	key, err := signer.ParsePrivateKey(text.Bytes())
 	if err != nil {
 		i.fail(name, "put the content of apiclient_key.pem there, whole", "%s: %v", ref, err)
-		return
+		return nil
 	}
 	if bits := key.N.BitLen(); bits < minKeyBits {
 		i.fail(name, "make a new key and certificate in the merchant console", "%s: RSA with %d bits, fewer than the %d that WeChat Pay takes", ref, bits, minKeyBits)
+		return nil
+	}
+	i.ok(name, "%s: RSA, %d bits", ref, key.N.BitLen())
+	return key
+}
+
+// previousKey reads the private key of before, which opens what was encrypted
+// for the certificate of before.
+func (i *inspection) previousKey(ctx context.Context) {
+	const name = "private_key_previous"
+	ref := i.spec.PreviousKey
+	if ref.IsZero() {
 		return
 	}
-	i.key = key
-	i.ok(name, "%s: RSA, %d bits", ref, key.N.BitLen())
+	key := i.localKey(ctx, name, ref)
+	switch {
+	case key == nil || i.key == nil:
+	case key.PublicKey.Equal(i.key.Public()):
+		i.warn(name, "remove it once the change of keys is over", "%s: it is the same key as private_key", ref)
+	default:
+		i.previous = key
+	}
 }
 
 // transitKey finds the key that stays in Vault. A rotation there makes a new
@@ -180,5 +208,10 @@ func (i *inspection) sign() {
 	}
 	i.m.Signer = s
 	i.m.remote, _ = i.key.(remote)
-	i.m.Decrypter, _ = i.key.(crypto.Decrypter)
+	if key, ok := i.key.(crypto.Decrypter); ok {
+		i.m.own = append(i.m.own, key)
+		if i.previous != nil {
+			i.m.own = append(i.m.own, i.previous)
+		}
+	}
 }

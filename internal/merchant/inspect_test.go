@@ -27,7 +27,7 @@ func TestMaterial(t *testing.T) {
 		{"everything", nil, func(m *merchant.Material) bool {
 			return len(m.APIv3Keys) == 2 && string(m.APIv3Keys[0].Bytes()) == apiv3Key && string(m.APIv3Keys[1].Bytes()) == oldKey &&
 				string(m.APIv2Key.Bytes()) == apiv2Key && m.PinnedSerial == keyID && m.Pinned.Equal(&key(t, 2).PublicKey) &&
-				m.CertificateNotAfter.Equal(epoch.Add(year)) && m.LoadedAt.Equal(epoch)
+				m.CertificateNotAfter.Equal(epoch.Add(year)) && m.LoadedAt.Equal(epoch) && opens(t, m, 0, 1)
 		}},
 		{"serial_no alone, in lower case", func(s *merchant.Spec, _ vault) {
 			s.Certificate, s.SerialNo = secret.Ref{}, strings.ToLower(serial0)
@@ -41,9 +41,9 @@ func TestMaterial(t *testing.T) {
 			v["KEY"] = block("RSA PRIVATE KEY", x509.MarshalPKCS1PrivateKey(key(t, 0)))
 		}, nil},
 		{"no public key, no other keys", func(s *merchant.Spec, _ vault) {
-			s.PublicKey, s.PublicKeyID, s.APIv3KeyPrevious, s.APIv2Key = secret.Ref{}, "", secret.Ref{}, secret.Ref{}
+			s.PublicKey, s.PublicKeyID, s.APIv3KeyPrevious, s.APIv2Key, s.PreviousKey = secret.Ref{}, "", secret.Ref{}, secret.Ref{}, secret.Ref{}
 		}, func(m *merchant.Material) bool {
-			return m.Pinned == nil && m.PinnedSerial == "" && len(m.APIv3Keys) == 1 && m.APIv2Key.IsZero()
+			return m.Pinned == nil && m.PinnedSerial == "" && len(m.APIv3Keys) == 1 && m.APIv2Key.IsZero() && opens(t, m, 0)
 		}},
 		{"line feeds after keys", func(_ *merchant.Spec, v vault) {
 			v["APIV3"], v["OLD"] = []byte(apiv3Key+"\n"), []byte(oldKey+"\r\n")
@@ -110,6 +110,9 @@ func TestRefused(t *testing.T) {
 		{"key too small", set("KEY", pkcs8(t, 3)), "private_key", "1024 bits"},
 		{"PKCS#1 labelled PKCS#8", set("KEY", block("PRIVATE KEY", x509.MarshalPKCS1PrivateKey(key(t, 0)))), "private_key", "PKCS#1"},
 		{"key of another certificate", set("KEY", pkcs8(t, 1)), "pair", "the key in env:KEY does not fit its certificate in env:CERT"},
+
+		{"previous private key absent", func(_ *merchant.Spec, v vault) { delete(v, "OLDKEY") }, "private_key_previous", "OLDKEY is not set"},
+		{"previous private key cut off", set("OLDKEY", pkcs8(t, 1)[:900]), "private_key_previous", "env:OLDKEY"},
 
 		{"certificate absent", func(_ *merchant.Spec, v vault) { delete(v, "CERT") }, "certificate", "CERT is not set"},
 		{"certificate cut off", set("CERT", certificate(t, 0, mchid, epoch, epoch)[:400]), "certificate", "apiclient_cert.pem"},
@@ -214,6 +217,7 @@ func TestWarned(t *testing.T) {
 		{"not yet valid", cert(time.Hour, year), "validity", false, "not valid before"},
 		{"expires soon", cert(-year, 29*24*time.Hour), "validity", true, "soon"},
 		{"previous APIv3 key is the current", func(v vault) { v["OLD"] = []byte(apiv3Key + "\n") }, "apiv3_key_previous", true, "same key"},
+		{"previous private key is the current", func(v vault) { v["OLDKEY"] = pkcs8(t, 0) }, "private_key_previous", true, "same key"},
 		{"APIv2 key is the APIv3 key", func(v vault) { v["APIV2"] = []byte(apiv3Key) }, "apiv2_key", true, "same as apiv3_key"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

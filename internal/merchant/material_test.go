@@ -38,11 +38,11 @@ var epoch = time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
 
 const year = 365 * 24 * time.Hour
 
-// keyPool has the RSA keys of all tests: two merchant keys, WeChat Pay's, and
-// one that is too small.
-var keyPool = sync.OnceValues(func() ([4]*rsa.PrivateKey, error) {
-	var pool [4]*rsa.PrivateKey
-	for i, bits := range [4]int{2048, 2048, 2048, 1024} {
+// keyPool has the RSA keys of all tests: two merchant keys, WeChat Pay's, one
+// that is too small, and two more of merchants.
+var keyPool = sync.OnceValues(func() ([6]*rsa.PrivateKey, error) {
+	var pool [6]*rsa.PrivateKey
+	for i, bits := range [6]int{2048, 2048, 2048, 1024, 3072, 2048} {
 		key, err := rsa.GenerateKey(rand.Reader, bits)
 		if err != nil {
 			return pool, err
@@ -137,11 +137,11 @@ func (v vault) Key(_ context.Context, r secret.Ref, like crypto.PublicKey) (cryp
 func full(t testing.TB) (merchant.Spec, vault) {
 	t.Helper()
 	spec := merchant.Spec{
-		Name: "shop", MchID: mchid, Certificate: ref("CERT"), SerialNo: serial0, PrivateKey: ref("KEY"),
+		Name: "shop", MchID: mchid, Certificate: ref("CERT"), SerialNo: serial0, PrivateKey: ref("KEY"), PreviousKey: ref("OLDKEY"),
 		APIv3Key: ref("APIV3"), APIv3KeyPrevious: ref("OLD"), APIv2Key: ref("APIV2"), PublicKey: ref("PUB"), PublicKeyID: keyID,
 	}
 	return spec, maps.Clone(vault{
-		"KEY": pkcs8(t, 0), "CERT": certificate(t, 0, mchid, epoch.Add(-year), epoch.Add(year)),
+		"KEY": pkcs8(t, 0), "OLDKEY": pkcs8(t, 1), "CERT": certificate(t, 0, mchid, epoch.Add(-year), epoch.Add(year)),
 		"APIV3": []byte(apiv3Key), "OLD": []byte(oldKey), "APIV2": []byte(apiv2Key), "PUB": spki(t, 2),
 	})
 }

@@ -15,6 +15,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -31,6 +32,7 @@ type Spec struct {
 	Certificate      secret.Ref // optional with SerialNo
 	SerialNo         string     // optional with Certificate
 	PrivateKey       secret.Ref
+	PreviousKey      secret.Ref // private key of before; optional, only decrypts
 	APIv3Key         secret.Ref
 	APIv3KeyPrevious secret.Ref // optional
 	APIv2Key         secret.Ref // optional
@@ -62,9 +64,11 @@ type Material struct {
 	Signer    *signer.Signer
 	APIv3Keys []secret.Value // the current one first, then the previous
 	APIv2Key  secret.Value   // zero when there is none
-	// Decrypter is the private key, nil when it stays in Vault, which cannot
-	// open what WeChat Pay encrypts (OAEP with SHA-1).
-	Decrypter crypto.Decrypter
+	// Decrypters are the private key and, for a time after a change, those
+	// before it; none when the key stays in Vault, which cannot open what WeChat
+	// Pay encrypts (OAEP with SHA-1).
+	Decrypters []crypto.Decrypter
+	own        []crypto.Decrypter // of Decrypters, those that the references name
 
 	PinnedSerial string         // ID of the WeChat Pay public key, empty when there is none
 	Pinned       *rsa.PublicKey // nil when there is none
@@ -104,6 +108,7 @@ type Merchant struct {
 	err     atomic.Pointer[error]
 
 	reloading sync.Mutex // one Reload at a time, so that the last to read is the last to swap
+	former    []former   // the latest first; guarded by reloading
 }
 
 // New makes a Merchant without material; Reload loads it. A nil now means
@@ -165,6 +170,7 @@ func (m *Merchant) Reload(ctx context.Context) error {
 		fresh.LoadedAt = old.LoadedAt
 	}
 	m.tell(old, fresh)
+	m.keepKey(old, fresh)
 	m.current.Store(fresh)
 	return nil
 }
@@ -194,7 +200,7 @@ func (m *Material) same(o *Material) bool {
 	if (m.Pinned == nil) != (o.Pinned == nil) || (m.Pinned != nil && !m.Pinned.Equal(o.Pinned)) {
 		return false
 	}
-	public, ok := m.Signer.Public().(*rsa.PublicKey)
-	return ok && public.Equal(o.Signer.Public()) && m.Signer.Serial() == o.Signer.Serial() &&
+	return samePublic(m.Signer, o.Signer) && m.Signer.Serial() == o.Signer.Serial() &&
+		slices.EqualFunc(m.own, o.own, func(a, b crypto.Decrypter) bool { return samePublic(a, b) }) &&
 		m.APIv2Key.Equal(o.APIv2Key) && m.PinnedSerial == o.PinnedSerial
 }

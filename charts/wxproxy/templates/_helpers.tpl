@@ -76,6 +76,12 @@ capabilities: {drop: [ALL]}
 {{- end -}}
 {{- end -}}
 
+{{- /* Peers that may reach an admin port: those of the list, and helm test. */ -}}
+{{- define "wxproxy.adminPeers" -}}
+{{- $test := dict "podSelector" (dict "matchLabels" (include "wxproxy.selector" (dict "root" .root "component" "test") | fromYaml)) -}}
+{{- append .from $test | toJson -}}
+{{- end -}}
+
 {{- /* Namespaces whose pods are never looked at, in JSON. */ -}}
 {{- define "wxproxy.excluded" -}}
 {{- concat (list .Release.Namespace "kube-system") .Values.injector.excludedNamespaces | uniq | toJson -}}

@@ -6,9 +6,12 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os/exec"
+	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 )
 
 // way is between wxproxy and Vault, as a load balancer is, and can be in
@@ -16,6 +19,7 @@ import (
 type way struct {
 	url    string
 	handle atomic.Pointer[http.HandlerFunc]
+	delay  atomic.Int64 // of each request, in nanoseconds
 }
 
 func newWay(t *testing.T, v *vault) *way {
@@ -194,4 +198,41 @@ func TestMountsWithSlashes(t *testing.T) {
 	v.rules(`path "team/a/kv/data/wechatpay/*" { capabilities = ["read"] } path "team/a/transit/keys/*" { capabilities = ["read"] } path "team/a/transit/sign/*" { capabilities = ["update"] }`)
 	s := serve(t, dir, strings.ReplaceAll(config(w, v, "transit:team/a/transit/wechatpay-shop", "refresh: 1m"), "vault:secret/", "vault:team/a/kv/"))
 	s.mustCall()
+}
+
+// More calls than Vault can sign for are told so; the others are signed, and the
+// next one is, because nothing of that looks like an outage of Vault.
+func TestOverload(t *testing.T) {
+	t.Parallel()
+	v, w, dir := setUp(t, "1h")
+	importKey(t, v, w)
+	x := newWay(t, v)
+	behind := *v
+	behind.address = x.url
+	s := serve(t, dir, config(w, &behind, "transit:transit/wechatpay-shop", "refresh: 1m, timeout: 1s, connections: 2"))
+	x.delay.Store(int64(100 * time.Millisecond)) // so that 20 are signed in a second
+	l := &load{by: make(map[string]int)}
+	var all sync.WaitGroup
+	const calls = 200
+	for range calls {
+		all.Go(func() {
+			status, reason, err := s.call()
+			if err != nil {
+				reason = err.Error()
+			}
+			l.count(strconv.Itoa(status) + " " + reason)
+		})
+	}
+	all.Wait()
+	if l.of(signed) < 10 || l.of(unavailable) == 0 || l.of(signed)+l.of(unavailable) != calls {
+		t.Errorf("%d calls at one time: %v", calls, l.by)
+	}
+	if !s.metric(t, "wxproxy_vault_breaker_open 0") || !s.metric(t, "wxproxy_vault_up 1") {
+		t.Error("the load looks like an outage of Vault")
+	}
+	s.mustCall()
+	if !strings.Contains(s.text(), "vault.connections") {
+		t.Error("the log does not say what to change")
+	}
+	t.Logf("%d calls at one time: %v", calls, l.by)
 }

@@ -92,13 +92,12 @@ func (k *key) Sign(rand io.Reader, digest []byte, opts crypto.SignerOpts) ([]byt
 }
 
 // SignContext signs with PKCS#1 v1.5 over a SHA-256 digest, the one thing that
-// WeChat Pay wants. It waits for at most the timeout, and no longer than ctx.
+// WeChat Pay wants. It waits for at most the timeout, before that for a
+// connection as long again, and no longer than ctx.
 func (k *key) SignContext(ctx context.Context, _ io.Reader, digest []byte, opts crypto.SignerOpts) ([]byte, error) {
 	if _, pss := opts.(*rsa.PSSOptions); pss || opts.HashFunc() != crypto.SHA256 || len(digest) != sha256.Size {
 		return nil, errors.New("a key in Transit signs SHA-256 digests with PKCS#1 v1.5 only")
 	}
-	ctx, cancel := k.client.limit(ctx)
-	defer cancel()
 	began := time.Now()
 	text, err := k.ask(ctx, digest)
 	var signature []byte
@@ -125,20 +124,33 @@ func (k *key) ask(ctx context.Context, digest []byte) (string, error) {
 	if k.state.breaker.State() == gobreaker.StateOpen {
 		return "", explainBreaker(gobreaker.ErrOpenState, k.state.problem)
 	}
-	select {
-	case k.client.slots <- struct{}{}:
-		defer func() { <-k.client.slots }()
-	case <-ctx.Done():
-		if err := explain(ctx, ctx.Err()); gaveUp(err) {
-			return "", err
-		}
-		return "", ErrBusy
+	if err := k.client.takeSlot(ctx); err != nil {
+		return "", err
 	}
+	defer func() { <-k.client.slots }()
+	ctx, cancel := k.client.limit(ctx)
+	defer cancel()
 	text, err := k.state.breaker.Execute(func() (string, error) {
 		text, err := k.client.signing.Execute(func() (string, error) { return k.request(ctx, digest) })
 		return text, explainBreaker(err, k.client.problem)
 	})
 	return text, explainBreaker(err, k.state.problem)
+}
+
+// takeSlot waits for a connection. It has a time of its own: a request that got
+// its connection late would time out for that, and Vault be blamed.
+func (c *Client) takeSlot(ctx context.Context) error {
+	ctx, cancel := c.limit(ctx)
+	defer cancel()
+	select {
+	case c.slots <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		if err := explain(ctx, ctx.Err()); gaveUp(err) {
+			return err
+		}
+		return ErrBusy
+	}
 }
 
 func (k *key) request(ctx context.Context, digest []byte) (string, error) {

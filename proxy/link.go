@@ -167,6 +167,16 @@ func promiseOf(values map[string]string, encrypted, decrypt bool) (promise, erro
 	return p, nil
 }
 
+// checkDownload refuses other methods where the table has a download, which is
+// read with GET. WeChat Pay has no other there, and what a link carries of ours
+// must not leave.
+func (o *Outbound) checkDownload(w http.ResponseWriter, r *http.Request, x *exchange) *failure {
+	if x.endpoint.Template != "" || !o.table.Lookup(http.MethodGet, x.target.Path).Unsigned {
+		return nil
+	}
+	return allowMethod(w, r, http.MethodGet)
+}
+
 // linkedMerchant is the number of the merchant whose answer had a download's
 // link; empty: the link does not say it. Whether that is true shows when the link
 // is opened.

@@ -77,6 +77,26 @@ func TestLinkWithOneThingWrong(t *testing.T) {
 	}
 }
 
+// A download is read with GET. Any other method would be signed and sent with
+// what the link carries.
+func TestLinkByOtherMethods(t *testing.T) {
+	t.Parallel()
+	b := newBilling(t, `{"hash_type":"SHA1","hash_value":"`+helloSHA1+`","download_url":"{base}/v3/billdownload/file?token=abc"}`, content("hello"))
+	r := newRig(t, b.wechat)
+	link := targetOf(t, linkOf(t, r.do("GET", tradeBill, "")))
+	for _, method := range []string{"HEAD", "POST", "PUT", "PATCH", "DELETE"} {
+		g := r.do(method, link, "")
+		if g.status != 405 || g.header.Get("Wxproxy-Error") != string(proxy.ReasonMethodNotAllowed) || g.header.Get("Allow") != "GET" {
+			t.Errorf("%s: got %d %v", method, g.status, g.header)
+		}
+	}
+	if sent := b.downloads(); len(sent) != 0 {
+		t.Errorf("sent %q", sent)
+	}
+	r.do("GET", link, "").passed(t, 200, "unsigned")
+	r.do("POST", "/v3/x", "{}").passed(t, 200, "true")
+}
+
 // No target makes the reader of links panic, and one without our parameters
 // goes out as it came. Only a link that we made holds.
 func FuzzLink(f *testing.F) {

@@ -169,6 +169,9 @@ func (o *Outbound) prepareAndSend(ctx context.Context, w http.ResponseWriter, r 
 		return f
 	}
 	x.endpoint = o.table.Lookup(r.Method, x.target.Path)
+	if f = o.checkDownload(w, r, x); f != nil {
+		return f
+	}
 	if x.merchant, f = o.choose(r, x.caller, l, wire.SchemeOf(x.target.Path), linkedMerchant(x)); f != nil {
 		return f
 	}

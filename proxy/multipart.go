@@ -48,6 +48,7 @@ func formBoundary(h http.Header) (boundary string, isForm bool, f *failure) {
 type uploadForm struct {
 	tape     *tape
 	parts    *multipart.Reader
+	last     string // boundary of the form
 	promises func(meta []byte) []endpoint.Promise
 
 	part     *multipart.Part // being read; nil between two
@@ -68,7 +69,7 @@ var algorithms = map[endpoint.Algorithm]func() hash.Hash{endpoint.SHA256: sha256
 
 func newUploadForm(t *tape, boundary string, promises func([]byte) []endpoint.Promise) *uploadForm {
 	t.byLine = true
-	return &uploadForm{tape: t, parts: multipart.NewReader(t, boundary), promises: promises}
+	return &uploadForm{tape: t, parts: multipart.NewReader(t, boundary), last: "--" + boundary + "--", promises: promises}
 }
 
 // head reads as far as the end of meta.
@@ -92,7 +93,7 @@ func (f *uploadForm) step() error {
 	if f.part == nil {
 		part, err := f.parts.NextRawPart()
 		switch {
-		case err == io.EOF: // a wrapped EOF is one that comes too early
+		case err == io.EOF, errors.Is(err, errCut) && f.tape.endsWith(f.last):
 			return f.end()
 		case err != nil:
 			return f.broken(err)

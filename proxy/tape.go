@@ -31,6 +31,10 @@ type tape struct {
 // tapeRoom is the least that a read from the app asks for.
 const tapeRoom = 4 << 10
 
+// errCut is what the parser reads at the end of the app's body. It is no
+// io.EOF, which the parser itself returns only after the last boundary then.
+var errCut = errors.New("the form ends before its last boundary")
+
 // Read feeds the parser.
 func (t *tape) Read(p []byte) (int, error) {
 	t.window = max(t.window, len(p))
@@ -38,6 +42,9 @@ func (t *tape) Read(p []byte) (int, error) {
 		t.fill()
 	}
 	next := t.buf[t.fed:]
+	if len(next) == 0 && errors.Is(t.err, io.EOF) {
+		return 0, errCut
+	}
 	if len(next) == 0 {
 		return 0, t.err
 	}
@@ -85,6 +92,12 @@ func (t *tape) grow() error {
 
 // pass lets all that was read, and what comes, be sent without the parser.
 func (t *tape) pass() { t.open = true }
+
+// endsWith reports whether the last line that was read is line, without a line
+// break after it.
+func (t *tape) endsWith(line string) bool {
+	return t.fed == len(t.buf) && bytes.HasSuffix(bytes.TrimRight(t.buf[t.off:], " \t"), []byte("\n"+line))
+}
 
 // waiting reports whether the parser can go on without a read from the app.
 func (t *tape) waiting() bool { return t.fed < len(t.buf) }

@@ -20,7 +20,21 @@ import (
 // judge reads a form whole with package mime/multipart: is it to be sent, and
 // what of it is signed?
 func judge(body []byte, table *endpoint.Table) (meta []byte, good bool) {
-	parts := multipart.NewReader(bytes.NewReader(body), boundary)
+	if meta, good = judgeTo(body, table); good || bytes.HasSuffix(body, []byte("\r")) {
+		return meta, good
+	}
+	for _, lineBreak := range []string{"\r\n", "\n"} { // the last one may be missing
+		if meta, good = judgeTo(append(bytes.Clone(body), lineBreak...), table); good {
+			return meta, good
+		}
+	}
+	return nil, false
+}
+
+// judgeTo judges a form whose end is no end for the parser, which must find the
+// last boundary before it.
+func judgeTo(body []byte, table *endpoint.Table) (meta []byte, good bool) {
+	parts := multipart.NewReader(io.MultiReader(bytes.NewReader(body), iotest.ErrReader(io.ErrNoProgress)), boundary)
 	var metas int
 	var files [][]byte
 	for {

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net"
 	"net/http"
-	"strings"
 	"time"
 
 	"github.com/caddyserver/certmagic"
@@ -65,7 +64,7 @@ func (s *sidecar) openCallbackTLS(ctx context.Context, notify door) error {
 }
 
 func doorOptions(c *config.Config) doorcert.Options {
-	return doorcert.Options{Names: c.Notify.TLSNames(), DefaultName: strings.ToLower(c.Notify.TLS.DefaultName)}
+	return doorcert.Options{Names: c.Notify.TLSNames(), DefaultName: c.Notify.DefaultTLSName()}
 }
 
 func openInternal(c *config.Config, o doorcert.Options) (*doorcert.Internal, error) {

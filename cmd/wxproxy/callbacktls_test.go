@@ -30,7 +30,7 @@ func rootPool(t *testing.T, file string) *x509.CertPool {
 
 func TestNotifyPortSpeaksTLS(t *testing.T) {
 	t.Parallel()
-	dir, file := setup(t, "notify:\n  listen: 127.0.0.1:0\n  tls: {mode: internal, storage: file:ca, names: [pay.localhost]}\n"+strings.Replace(route, "path: /notify", "path: /callback", 1))
+	dir, file := setup(t, "notify:\n  listen: 127.0.0.1:0\n  tls: {mode: internal, storage: file:ca, names: [pay.localhost]}\n"+route)
 	s := start(t, file)
 	client := &http.Client{Transport: &http.Transport{
 		TLSClientConfig: &tls.Config{RootCAs: rootPool(t, filepath.Join(dir, "ca", "root.crt")), ServerName: "pay.localhost"}, ForceAttemptHTTP2: true,

@@ -18,6 +18,9 @@ func (s *sidecar) checkedCallback() check.Callback {
 		Mode: t.Mode, Names: s.cfg.Notify.TLSNames(), Directory: t.ACME.Directory, TestDirectory: t.ACME.Staging(),
 		Bound: t.ACME.EAB.KeyID != "", Profile: t.ACME.Profile,
 	}
+	if t.Mode == config.TLSACME || t.Mode == config.TLSInternal {
+		c.Storage, _ = t.StorageDir()
+	}
 	switch t.Mode {
 	case config.TLSFiles:
 		c.Certificates = []check.CallbackCertificate{{Name: strings.Join(c.Names, ", "), Load: s.callbackFiles, Fix: "correct notify.tls"}}

@@ -20,6 +20,7 @@ import (
 type Callback struct {
 	Mode         string   // off, files, acme or internal; empty: off
 	Names        []string // answered for
+	Storage      string   // directory for keys and certificates; empty: none
 	Certificates []CallbackCertificate
 
 	// Of mode acme.
@@ -38,6 +39,7 @@ type CallbackCertificate struct {
 }
 
 func (c *checker) callback(ctx context.Context, l *list) {
+	c.writable(l, "tls storage", c.in.Callback.Storage)
 	switch t := c.in.Callback; t.Mode {
 	case "files", "acme":
 		for _, shown := range t.Certificates {

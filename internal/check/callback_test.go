@@ -67,6 +67,7 @@ func TestCallbackTLS(t *testing.T) {
 	}
 	each(t, []broken{
 		{"certificate cannot be read", func(s *setup) { s.acme(plainDirectory); s.certificate(nil, errors.New("key and certificate differ")) }, "Notify/tls pay.example.com", false, "differ", "notify.tls"},
+		{"storage cannot be written", func(s *setup) { s.acme(plainDirectory); s.in.Callback.Storage = s.path("key.pem/acme") }, "Notify/tls storage", false, "cannot be written", "write there"},
 		{"expired", func(s *setup) { s.acme(plainDirectory); s.certificate(ends(-time.Hour), nil) }, "Notify/tls pay.example.com", false, "expired", "renew"},
 		{"ends soon", func(s *setup) { s.acme(plainDirectory); s.certificate(ends(24*time.Hour), nil) }, "Notify/tls pay.example.com", true, "only until", "renew"},
 		{"not valid yet", func(s *setup) { s.acme(plainDirectory); s.certificate(ends(6*365*24*time.Hour), nil) }, "Notify/tls pay.example.com", false, "not valid before", "clock"},

@@ -41,18 +41,17 @@ func (c *checker) config(ctx context.Context) []Check {
 		l.warn(f.name(), f.Fix, "%s", f.detail())
 	}
 	l.checks = append(l.checks, c.trials(ctx, GroupConfig)...)
-	c.stateDir(&l)
+	c.writable(&l, "state_dir", c.in.StateDir)
 	for _, a := range c.in.Listeners {
 		c.listener(ctx, &l, a)
 	}
 	return l.checks
 }
 
-// stateDir tries to write, because permission bits do not tell of read-only
-// mounts and of what containers forbid.
-func (c *checker) stateDir(l *list) {
-	const name, fix = "state_dir", "let the user that runs wxproxy write there, or name another directory"
-	dir := c.in.StateDir
+// writable tries to write, because permission bits do not tell of read-only
+// mounts and of what containers forbid. An empty dir is none.
+func (c *checker) writable(l *list, name, dir string) {
+	const fix = "let the user that runs wxproxy write there, or name another directory"
 	if dir == "" {
 		return
 	}

@@ -20,6 +20,7 @@ func TestTLSFaults(t *testing.T) {
 		{"literal key", notify("tls: {mode: files, certificate: file:other.pem, private_key: MIIEvQIBADANBg}"), "11 notify.tls.private_key: must be a reference"},
 		{"name", notify("tls: {mode: internal, storage: file:ca, names: ['https://pay.localhost']}"), "11 notify.tls.names[0]: is neither a host name nor an IP address"},
 		{"name twice", notify("tls: {mode: internal, storage: file:ca, names: [a.localhost, A.localhost]}"), "11 notify.tls.names[1]: is the same as notify.tls.names[0]"},
+		{"address twice", notify("tls: {mode: internal, storage: file:ca, names: ['::1', '0:0::1']}"), "11 notify.tls.names[1]: is the same as notify.tls.names[0]"},
 		{"public name of our own", notify("tls: {mode: internal, storage: file:ca, names: [pay.example.com]}"), "11 notify.tls.names[0]: is a public name"},
 		{"public address of our own", notify("tls: {mode: internal, storage: file:ca, names: [203.0.113.1]}"), "11 notify.tls.names[0]: is a public name"},
 		{"public url of our own", notify("public_url: https://pay.example.com\ntls: {mode: internal, storage: file:ca}"), "11 notify.public_url: is a public name"},
@@ -55,6 +56,8 @@ func TestTLSNames(t *testing.T) {
 	}{
 		{"public url", "public_url: https://Pay.example.com:8443/x", []string{"pay.example.com"}},
 		{"names win", "public_url: https://pay.example.com\ntls: {names: [A.example.com, 203.0.113.1]}", []string{"a.example.com", "203.0.113.1"}},
+		{"addresses", "tls: {names: ['2001:DB8:0::1', '::ffff:203.0.113.1']}", []string{"2001:db8::1", "203.0.113.1"}},
+		{"address of the public url", "public_url: 'https://[2001:DB8:0::1]:8443'", []string{"2001:db8::1"}},
 		{"internal", "tls: {mode: internal, storage: file:ca}", []string{"localhost"}},
 		{"none", "tls: {mode: off}", nil},
 	} {

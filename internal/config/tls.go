@@ -1,6 +1,7 @@
 package config
 
 import (
+	"net/netip"
 	"strings"
 	"time"
 )
@@ -84,23 +85,35 @@ func (a ACME) Staging() string {
 	return a.TestDirectory
 }
 
-// TLSNames are the names that the notify port answers for, in lower case. None:
-// those in the certificate.
+// TLSNames are the names that the notify port answers for, as canonicalName
+// writes them. None: those in the certificate.
 func (n Notify) TLSNames() []string {
 	var names []string
 	for _, name := range n.TLS.Names {
-		names = append(names, strings.ToLower(name))
+		names = append(names, canonicalName(name))
 	}
 	if len(names) > 0 {
 		return names
 	}
 	if u, err := parseURL(n.PublicURL); err == nil {
-		return []string{strings.ToLower(u.Hostname())}
+		return []string{canonicalName(u.Hostname())}
 	}
 	if n.TLS.Mode == TLSInternal {
 		return []string{"localhost"}
 	}
 	return nil
+}
+
+// DefaultTLSName is default_name as TLSNames has it.
+func (n Notify) DefaultTLSName() string { return canonicalName(n.TLS.DefaultName) }
+
+// canonicalName is a name in lower case, or an address as clients and
+// authorities write it: 2001:DB8:0::1 is 2001:db8::1.
+func canonicalName(name string) string {
+	if ip, err := netip.ParseAddr(name); err == nil {
+		return ip.Unmap().String()
+	}
+	return strings.ToLower(name)
 }
 
 // StorageDir is the directory of a file: storage, and whether it is one.

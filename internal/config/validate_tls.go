@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/netip"
 	"os"
+	"slices"
 	"strings"
 	"time"
 )
@@ -46,15 +47,13 @@ func (k *checker) tlsNames(t NotifyTLS) {
 			k.fault(key, "is neither a host name nor an IP address", "write the name alone, as in pay.example.com")
 			continue
 		}
-		k.unique(seen, key, strings.ToLower(name), "list each name once")
+		k.unique(seen, key, canonicalName(name), "list each name once")
 	}
 	if t.DefaultName == "" {
 		return
 	}
-	for _, name := range k.c.Notify.TLSNames() {
-		if strings.EqualFold(name, t.DefaultName) {
-			return
-		}
+	if slices.Contains(k.c.Notify.TLSNames(), k.c.Notify.DefaultTLSName()) {
+		return
 	}
 	if t.Mode != TLSFiles || len(k.c.Notify.TLSNames()) > 0 {
 		k.fault("notify.tls.default_name", "is not one of the names that this port answers for", "write one of notify.tls.names")

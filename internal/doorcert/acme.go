@@ -161,8 +161,9 @@ func (m *manager) challenge(w http.ResponseWriter, r *http.Request) {
 	if h, _, err := net.SplitHostPort(host); err == nil {
 		host = h
 	}
+	host = strings.ToLower(strings.Trim(host, "[]")) // an IPv6 address without a port keeps them
 	live := m.live.Load()
-	if live == nil || live.http == nil || !slices.Contains(m.opts.Names, strings.ToLower(host)) || !live.http.HandleHTTPChallenge(w, r) {
+	if live == nil || live.http == nil || !slices.Contains(m.opts.Names, host) || !live.http.HandleHTTPChallenge(w, r) {
 		http.Error(w, "this port answers ACME challenges alone", http.StatusNotFound)
 	}
 }

@@ -18,6 +18,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/mholt/acmez/v3"
 	"github.com/prometheus/client_golang/prometheus"
 )
 
@@ -115,6 +116,9 @@ func (d *Door) certificate(hello *tls.ClientHelloInfo) (*tls.Certificate, error)
 			d.refused.WithLabelValues("no_name").Inc()
 			return nil, nil
 		}
+	}
+	if slices.Equal(hello.SupportedProtos, []string{acmez.ACMETLS1Protocol}) {
+		name = d.challenged(name)
 	}
 	if !d.answersFor(name) {
 		d.refused.WithLabelValues("unknown_name").Inc()

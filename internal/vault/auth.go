@@ -61,33 +61,49 @@ func (a *Auth) check() error {
 
 // Login gets a token. A login that has just been made by somebody else serves.
 func (c *Client) Login(ctx context.Context) error {
-	err := c.loginSince(ctx, c.now())
-	c.note("login", err)
-	return err
+	return c.loginSince(ctx, c.now())
 }
 
-// loginSince logs in, unless somebody else has since then.
+// loginSince logs in, unless somebody else has since then. A login that has
+// begun goes on when ctx ends: it may have opened a wrapping token, which opens
+// once, and others wait for it.
 func (c *Client) loginSince(ctx context.Context, since time.Time) error {
 	select {
 	case c.logins <- struct{}{}:
-		defer func() { <-c.logins }()
 	case <-ctx.Done():
 		return fmt.Errorf("%w: %w", ErrLogin, explain(ctx, ctx.Err()))
 	}
 	c.mu.Lock()
 	fresh := c.loginAt.After(since)
 	c.mu.Unlock()
-	if fresh {
-		return nil
+	if fresh || ctx.Err() != nil {
+		<-c.logins
+		return explain(ctx, ctx.Err())
 	}
-	ctx, cancel := c.limit(ctx)
-	defer cancel()
+	ended := make(chan error, 1)
+	go func() {
+		defer func() { <-c.logins }()
+		ctx, cancel := c.limit(context.WithoutCancel(ctx))
+		defer cancel()
+		ended <- c.logIn(ctx)
+	}()
+	select {
+	case err := <-ended:
+		return err
+	case <-ctx.Done():
+		return fmt.Errorf("%w: %w", ErrLogin, explain(ctx, ctx.Err()))
+	}
+}
+
+func (c *Client) logIn(ctx context.Context) error {
 	answer, err := c.loginBy(ctx)
 	if err != nil { // the old token may still be good: it stays
-		return fmt.Errorf("%w (method %s): %w", ErrLogin, c.auth.Method, err)
+		err = fmt.Errorf("%w (method %s): %w", ErrLogin, c.auth.Method, err)
+	} else {
+		c.set(answer)
 	}
-	c.set(answer)
-	return nil
+	c.note("login", err)
+	return err
 }
 
 // set takes over a login: token and time together, so that whoever finds the

@@ -67,10 +67,8 @@ func (c *Client) afterDenial(ctx context.Context, d denial) (again bool, err err
 	if err := c.waitForLogin(ctx); err != nil {
 		return false, err
 	}
-	err = c.loginSince(ctx, d.began)
-	c.note("login", err)
-	if err != nil {
-		c.refuse(err)
+	if err = c.loginSince(ctx, d.began); err != nil {
+		c.refuse(err, d.began)
 		return false, err
 	}
 	c.wake()
@@ -147,7 +145,7 @@ func (c *Client) allow(path string) {
 
 // refuse keeps a login that failed for those who are denied next, and has Run
 // go on trying.
-func (c *Client) refuse(err error) {
+func (c *Client) refuse(err error, since time.Time) {
 	pause := probeInterval
 	if outage(err) {
 		pause = loginInterval
@@ -156,7 +154,9 @@ func (c *Client) refuse(err error) {
 		return
 	}
 	c.mu.Lock()
-	c.denials.refused, c.denials.until = err, c.now().Add(pause)
+	if !c.loginAt.After(since) { // it may have come to its end after the wait for it
+		c.denials.refused, c.denials.until = err, c.now().Add(pause)
+	}
 	c.mu.Unlock()
 	c.wake()
 }

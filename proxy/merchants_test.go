@@ -4,9 +4,11 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/wxproxy/wxproxy/internal/secret"
 	"github.com/wxproxy/wxproxy/internal/wire"
 	"github.com/wxproxy/wxproxy/proxy"
 )
@@ -181,5 +183,34 @@ func TestNotifyOptionsRefused(t *testing.T) {
 	}
 	if _, err := proxy.NewNotify(o); err != nil {
 		t.Error(err)
+	}
+}
+
+// Keys that became equal while both merchants run: a notify that names its
+// merchant goes there, one that names nobody to nobody.
+func TestEqualKeysOnOnePath(t *testing.T) {
+	t.Parallel()
+	var same atomic.Bool
+	a := newApp(t, nil)
+	g := newGate(t, a, twoMerchants(t), func(o *proxy.NotifyOptions) {
+		other := o.Merchants[1].APIv3Keys
+		o.Merchants[1].APIv3Keys = func() []secret.Value {
+			if same.Load() {
+				return o.Merchants[0].APIv3Keys()
+			}
+			return other()
+		}
+	})
+	same.Store(true)
+	g.post(notice{id: "1"}).acknowledged(t)
+	g.post(notice{id: "2", plain: `{"mchid":"1900000002"}`}).acknowledged(t)
+	g.post(notice{id: "3", plain: `{"complaint_id":"x"}`, event: "COMPLAINT.CREATE"}).sentBack(t, 500)
+	g.post(notice{id: "4", plain: `{"mchid":"1900000003"}`}).sentBack(t, 500)
+	var got []string
+	for _, d := range a.seen() {
+		got = append(got, d.Header.Get("Idempotency-Key")+d.Header.Get("Wxproxy-Merchant"))
+	}
+	if s := strings.Join(got, " "); s != "1shop 2other" {
+		t.Errorf("delivered %s", s)
 	}
 }

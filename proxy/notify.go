@@ -236,7 +236,7 @@ func openOutcome(err error) outcome {
 	switch {
 	case errors.Is(err, errNoAPIv3Key):
 		return outcomeKeyMissing
-	case errors.Is(err, errMchID):
+	case errors.Is(err, errMchID), errors.Is(err, errAmbiguous):
 		return outcomeMerchant
 	case errors.Is(err, wire.ErrAlgorithm):
 		return outcomeCipher

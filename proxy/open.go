@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"slices"
 
+	"github.com/wxproxy/wxproxy/internal/secret"
 	"github.com/wxproxy/wxproxy/internal/wire"
 	"github.com/wxproxy/wxproxy/verifier"
 )
@@ -90,10 +91,11 @@ func sameKey(a, b *rsa.PublicKey) bool { return a == b || a.E == b.E && a.N.Cmp(
 var (
 	errNoAPIv3Key = errors.New("no APIv3 key is loaded")
 	errMchID      = errors.New("the resource names another merchant than the one whose key opens it")
+	errAmbiguous  = errors.New("the resource could be of several merchants, who have the same APIv3 key")
 )
 
-// open decrypts a verified notify. Whose key opens it, whose it is; then the
-// merchant number inside must agree.
+// open decrypts a verified notify. Whose key opens it, his it is; the merchant
+// number inside must agree, and no other merchant may fit as well.
 func open(verified []*Merchant, body []byte, header http.Header) (*opened, error) {
 	envelope, err := wire.ParseEnvelope(body)
 	if err != nil {
@@ -108,16 +110,28 @@ func open(verified []*Merchant, body []byte, header http.Header) (*opened, error
 		for _, key := range m.APIv3Keys() {
 			plain, err := sealed.Open(key.Bytes())
 			if err != nil {
-				failed = err
+				if !errors.Is(failed, errMchID) { // which says more
+					failed = err
+				}
 				continue
 			}
 			if !m.isNamed(plain) {
-				return nil, fmt.Errorf("%w: %s", errMchID, m.Name)
+				failed = fmt.Errorf("%w: %s", errMchID, m.Name)
+				continue
+			}
+			for _, other := range verified {
+				if other != m && other.hasKey(key) && other.isNamed(plain) {
+					return nil, fmt.Errorf("%w: %s and %s; give each its own", errAmbiguous, m.Name, other.Name)
+				}
 			}
 			return &opened{merchant: m, envelope: envelope, resource: plain, raw: body, header: header}, nil
 		}
 	}
 	return nil, failed
+}
+
+func (m *Merchant) hasKey(key secret.Value) bool {
+	return slices.ContainsFunc(m.APIv3Keys(), key.Equal)
 }
 
 // isNamed is true if the resource names the merchant or none at all.

@@ -9,6 +9,7 @@ import (
 	"golang.org/x/time/rate"
 
 	"github.com/wxproxy/wxproxy/internal/config"
+	"github.com/wxproxy/wxproxy/internal/merchant"
 	"github.com/wxproxy/wxproxy/internal/secret"
 	"github.com/wxproxy/wxproxy/proxy"
 	"github.com/wxproxy/wxproxy/verifier"
@@ -112,8 +113,26 @@ func (s *sidecar) makeNotify(ctx context.Context) (err error) {
 		}
 		options.Routes = append(options.Routes, route)
 	}
+	merchant.KeepApart(s.byPath())
 	s.notify, err = proxy.NewNotify(options)
 	return err
+}
+
+// byPath are the merchants of each notify path.
+func (s *sidecar) byPath() map[string][]*merchant.Merchant {
+	byName := make(map[string]*merchant.Merchant, len(s.accounts))
+	for _, a := range s.accounts {
+		byName[a.Name()] = a.Merchant
+	}
+	paths := make(map[string][]*merchant.Merchant)
+	for _, r := range s.cfg.Notify.Routes {
+		for _, name := range s.cfg.MerchantsOf(r) {
+			if m := byName[name]; !slices.Contains(paths[r.Path], m) {
+				paths[r.Path] = append(paths[r.Path], m)
+			}
+		}
+	}
+	return paths
 }
 
 func (s *sidecar) route(ctx context.Context, r config.Route) (proxy.Route, error) {

@@ -109,6 +109,7 @@ type Merchant struct {
 
 	reloading sync.Mutex // one Reload at a time, so that the last to read is the last to swap
 	former    []former   // the latest first; guarded by reloading
+	apart     *apart     // guarded by reloading
 }
 
 // New makes a Merchant without material; Reload loads it. A nil now means
@@ -123,7 +124,7 @@ func New(spec Spec, reader reader, now func() time.Time, log *slog.Logger) (*Mer
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
-	return &Merchant{spec: spec, reader: reader, now: now, log: log.With("merchant", spec.Name)}, nil
+	return &Merchant{spec: spec, reader: reader, now: now, log: log.With("merchant", spec.Name), apart: &apart{}}, nil
 }
 
 // Name is the merchant's alias.
@@ -158,6 +159,11 @@ func (m *Merchant) Reload(ctx context.Context) error {
 		// Whoever asked for one merchant must not get another's signature.
 		err = fmt.Errorf("%w: merchant %s: the certificate is now of merchant %s, before it was of %s; put the right one back, or restart to change the merchant",
 			ErrMaterial, m.spec.Name, fresh.MchID, old.MchID)
+	}
+	if err == nil {
+		m.apart.taking.Lock()
+		defer m.apart.taking.Unlock()
+		err = m.apart.check(m, old, fresh)
 	}
 	if err != nil {
 		m.err.Store(&err)

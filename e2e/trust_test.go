@@ -101,6 +101,7 @@ func TestDevelopmentCertificate(t *testing.T) {
 	d := newDevelopment(t)
 	url := "https://localhost:" + d.port
 
+	t.Run("scan", func(t *testing.T) { acmetest.Scan(t, "127.0.0.1:"+d.port, "localhost", "ECDSA") })
 	t.Run("curl", func(t *testing.T) {
 		line := d.printed("curl ")
 		d.accepted(t, []string{"curl -sS " + url + "/notify/shop"}, []string{line + "/notify/shop -sS"}, refusal)

@@ -19,6 +19,8 @@ func TestTLSFaults(t *testing.T) {
 		{"absent file", notify("tls: {mode: files, certificate: file:gone.pem, private_key: file:key.pem}"), "11 notify.tls.certificate: gone.pem cannot be read"},
 		{"literal key", notify("tls: {mode: files, certificate: file:other.pem, private_key: MIIEvQIBADANBg}"), "11 notify.tls.private_key: must be a reference"},
 		{"name", notify("tls: {mode: internal, storage: file:ca, names: ['https://pay.localhost']}"), "11 notify.tls.names[0]: is neither a host name nor an IP address"},
+		{"wildcard of an authority", notify("tls: {mode: acme, storage: file:acme, names: ['*.example.com'], acme: {terms_agreed: true}}"), "11 notify.tls.names[0]: is a wildcard, which authorities certify by DNS-01 alone"},
+		{"wildcard", notify("tls: {mode: internal, storage: file:ca, names: ['*.localhost']}"), "11 notify.tls.names[0]: is a wildcard, and handshakes"},
 		{"name twice", notify("tls: {mode: internal, storage: file:ca, names: [a.localhost, A.localhost]}"), "11 notify.tls.names[1]: is the same as notify.tls.names[0]"},
 		{"address twice", notify("tls: {mode: internal, storage: file:ca, names: ['::1', '0:0::1']}"), "11 notify.tls.names[1]: is the same as notify.tls.names[0]"},
 		{"public name of our own", notify("tls: {mode: internal, storage: file:ca, names: [pay.example.com]}"), "11 notify.tls.names[0]: is a public name"},

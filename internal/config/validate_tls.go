@@ -43,6 +43,14 @@ func (k *checker) tlsNames(t NotifyTLS) {
 	seen := map[string]string{}
 	for i, name := range t.Names {
 		key := fmt.Sprintf("notify.tls.names[%d]", i)
+		if strings.HasPrefix(name, "*.") && t.Mode == TLSACME {
+			k.fault(key, "is a wildcard, which authorities certify by DNS-01 alone, and this build has no DNS provider", "list each name")
+			continue
+		}
+		if strings.HasPrefix(name, "*.") {
+			k.fault(key, "is a wildcard, and handshakes are answered for whole names alone", "list each name; with mode files those in the certificate are answered for where names is left out")
+			continue
+		}
 		if !isHost(name) {
 			k.fault(key, "is neither a host name nor an IP address", "write the name alone, as in pay.example.com")
 			continue

@@ -1,6 +1,8 @@
 package doorcert_test
 
 import (
+	"crypto/rand"
+	"crypto/rsa"
 	"crypto/tls"
 	"errors"
 	"net"
@@ -9,6 +11,7 @@ import (
 	"time"
 
 	"github.com/wxproxy/wxproxy/internal/doorcert"
+	"github.com/wxproxy/wxproxy/internal/doorcert/acmetest"
 	"github.com/wxproxy/wxproxy/internal/secret"
 )
 
@@ -17,6 +20,11 @@ func door(t *testing.T, o doorcert.Options, names ...string) (address string) {
 	t.Helper()
 	f := newFiles(t)
 	f.issue(t, time.Now().Add(-time.Hour), time.Now().AddDate(1, 0, 0), names...)
+	return f.door(t, o)
+}
+
+func (f *files) door(t *testing.T, o doorcert.Options) (address string) {
+	t.Helper()
 	d, err := doorcert.NewFiles(t.Context(), o, f.options(&secret.Reader{}))
 	if err != nil {
 		t.Fatal(err)
@@ -26,51 +34,24 @@ func door(t *testing.T, o doorcert.Options, names ...string) (address string) {
 	return l.Addr().String()
 }
 
-// Every version and suite that Go's client knows, the insecure ones included,
-// is offered alone.
 func TestHandshakeScan(t *testing.T) {
 	t.Parallel()
-	address := door(t, doorcert.Options{}, shopName)
-	offer := func(version uint16, suites ...uint16) (tls.ConnectionState, error) {
-		return shake(t, address, &tls.Config{
-			ServerName: shopName, InsecureSkipVerify: true, MinVersion: version, MaxVersion: version, CipherSuites: suites,
-			NextProtos: []string{"h2", "http/1.1"},
-		})
-	}
-	for _, version := range []uint16{tls.VersionTLS10, tls.VersionTLS11} {
-		if _, err := offer(version); err == nil {
-			t.Errorf("%s was agreed on", tls.VersionName(version))
+	t.Run("ECDSA", func(t *testing.T) {
+		t.Parallel()
+		acmetest.Scan(t, door(t, doorcert.Options{}, shopName), shopName, "ECDSA")
+	})
+	t.Run("RSA", func(t *testing.T) {
+		t.Parallel()
+		key, err := rsa.GenerateKey(rand.Reader, 2048)
+		if err != nil {
+			t.Fatal(err)
 		}
-	}
-	for _, version := range []uint16{tls.VersionTLS12, tls.VersionTLS13} {
-		if state, err := offer(version); err != nil || state.NegotiatedProtocol != "h2" {
-			t.Errorf("%s: protocol %q, %v", tls.VersionName(version), state.NegotiatedProtocol, err)
-		}
-	}
-	accepted := 0
-	for _, suite := range append(tls.CipherSuites(), tls.InsecureCipherSuites()...) {
-		if suite.SupportedVersions[len(suite.SupportedVersions)-1] == tls.VersionTLS13 {
-			continue // all of 1.3 are modern, and cannot be offered alone
-		}
-		_, err := offer(tls.VersionTLS12, suite.ID)
-		modern := strings.HasPrefix(suite.Name, "TLS_ECDHE_ECDSA_") && (strings.Contains(suite.Name, "_GCM_") || strings.Contains(suite.Name, "CHACHA20"))
-		if (err == nil) != modern {
-			t.Errorf("%s: %v, want agreement %v", suite.Name, err, modern)
-		}
-		if err == nil {
-			accepted++
-		}
-	}
-	if accepted != 3 {
-		t.Errorf("%d suites of TLS 1.2 with this kind of key, want 3", accepted)
-	}
-	state, err := shake(t, address, &tls.Config{ServerName: shopName, InsecureSkipVerify: true, NextProtos: []string{"http/1.1"}})
-	if err != nil || state.NegotiatedProtocol != "http/1.1" {
-		t.Errorf("protocol %q, %v", state.NegotiatedProtocol, err)
-	}
-	if _, err := shake(t, address, &tls.Config{ServerName: shopName, InsecureSkipVerify: true, NextProtos: []string{"acme-tls/1"}}); err == nil {
-		t.Error("ACME challenges are answered without ACME")
-	}
+		f := newFiles(t)
+		chain, text, _ := issueTo(t, key, time.Now().Add(-time.Hour), time.Now().AddDate(1, 0, 0), shopName)
+		f.write(t, "chain.pem", chain)
+		f.write(t, "key.pem", text)
+		acmetest.Scan(t, f.door(t, doorcert.Options{}), shopName, "RSA")
+	})
 }
 
 func TestNamesThatAreAnsweredFor(t *testing.T) {

@@ -3,6 +3,7 @@ package doorcert_test
 import (
 	"bytes"
 	"context"
+	"crypto"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -128,6 +129,11 @@ func issue(t *testing.T, from, to time.Time, names ...string) (chain, key []byte
 	if err != nil {
 		t.Fatal(err)
 	}
+	return issueTo(t, private, from, to, names...)
+}
+
+func issueTo(t *testing.T, private crypto.Signer, from, to time.Time, names ...string) (chain, key []byte, leaf *x509.Certificate) {
+	t.Helper()
 	serial, err := rand.Int(rand.Reader, big.NewInt(1<<62))
 	if err != nil {
 		t.Fatal(err)
@@ -143,7 +149,7 @@ func issue(t *testing.T, from, to time.Time, names ...string) (chain, key []byte
 			template.DNSNames = append(template.DNSNames, name)
 		}
 	}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, &private.PublicKey, private)
+	der, err := x509.CreateCertificate(rand.Reader, template, template, private.Public(), private)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,6 +1,6 @@
 // Package acmetest is an ACME authority for tests: a real one, Pebble, with
-// the DNS that it believes, in the process and on loopback. It is part of no
-// program.
+// the DNS that it believes, in the process and on loopback; and a scan of what
+// a port agrees to. It is part of no program.
 package acmetest
 
 import (

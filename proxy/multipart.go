@@ -58,9 +58,14 @@ type uploadForm struct {
 	metas    int
 	early    []sums // of files that came before meta
 	files    int
+	unread   error // of a part whose Content-Disposition says nothing: it may be a file, or meta
 	promised []endpoint.Promise
 	piece    [tapeRoom]byte
 }
+
+// maxMeta bounds meta, in bytes: it is held beside the tape, which alone counts
+// as in flight. WeChat Pay's hold a name and a digest.
+const maxMeta = 256 << 10
 
 // sums are digests in the making of one file.
 type sums map[endpoint.Algorithm]hash.Hash
@@ -105,6 +110,9 @@ func (f *uploadForm) step() error {
 		sum.Write(f.piece[:n])
 	}
 	if f.isMeta() {
+		if len(f.meta)+n > maxMeta {
+			return fail(ReasonBadUpload, "the form part named meta is larger than %d bytes", maxMeta)
+		}
 		f.meta = append(f.meta, f.piece[:n]...)
 	}
 	switch {
@@ -120,6 +128,9 @@ func (f *uploadForm) isMeta() bool { return f.part.FormName() == "meta" }
 
 func (f *uploadForm) begin(part *multipart.Part) error {
 	f.part, f.sums = part, nil
+	if _, _, err := mime.ParseMediaType(part.Header.Get("Content-Disposition")); err != nil {
+		f.unread = err
+	}
 	switch {
 	case f.isMeta():
 		f.metas++
@@ -186,6 +197,10 @@ func (f *uploadForm) check(file sums) error {
 
 // end judges the form as a whole, before its last boundary may be sent.
 func (f *uploadForm) end() error {
+	if f.unread != nil && (f.metas != 1 || len(f.promised) > 0 && f.files == 0) {
+		return fail(ReasonBadUpload, "the Content-Disposition of a form part cannot be read, so it is neither meta nor a file "+
+			"(is a parameter there twice, or a filename with spaces not in quotes?)").because(f.unread)
+	}
 	if f.metas != 1 {
 		return fail(ReasonBadUpload, "an upload needs exactly one form part named meta, this has none")
 	}

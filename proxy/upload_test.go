@@ -162,6 +162,9 @@ func badForms() map[string]struct{ contentType, body, says string } {
 		"digest not text":   {"", part(metaHead, `{"sha256":1}`) + part(fileHead, file) + end, "of the file is"},
 		"no file":           {"", part(metaHead, metaText) + end, "no form part has a filename"},
 		"no filename":       {"", part(metaHead, metaText) + part(strings.Replace(fileHead, `; filename="a.jpg"`, "", 1), file) + end, "no form part has a filename"},
+		"filename twice":    {"", part(metaHead, metaText) + part(strings.Replace(fileHead, `"a.jpg"`, `"a.jpg"; filename="b.jpg"`, 1), file) + end, "Content-Disposition"},
+		"unquoted space":    {"", part(metaHead, metaText) + part(strings.Replace(fileHead, `"a.jpg"`, `a b.jpg`, 1), file) + end, "Content-Disposition"},
+		"meta named twice":  {"", part(strings.Replace(metaHead, `"meta"`, `"meta"; name="x"`, 1), metaText) + part(fileHead, file) + end, "Content-Disposition"},
 		"second file":       {"", part(metaHead, metaText) + part(fileHead, file) + part(fileHead, "x") + end, "of the file is"},
 		"promised twice":    {"", part(metaHead, `{"sha256":"`+sha256Hex(file)+`","file_digest":"00"}`) + part(fileHead, file) + end, "file_digest"},
 		"SHA-256 for SM3":   {"", sm3Form(`{"digest":"` + sha256Hex(file) + `","digest_algorithm":"SM3"}`).body, fileSM3},
@@ -192,6 +195,16 @@ func TestBadUpload(t *testing.T) {
 			})
 		}
 	}
+}
+
+// What is held beside the tape is bounded.
+func TestMetaLimit(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, newWechat(t, nil))
+	const most = 256 << 10
+	r.post(part(metaHead, strings.Repeat(" ", most))+end, false).passed(t, 200, "true")
+	r.post(part(metaHead, strings.Repeat(" ", most+1))+end, false).refused(t, 400, proxy.ReasonBadUpload)
+	r.settled(t)
 }
 
 func TestUploadWithTwoContentTypes(t *testing.T) {

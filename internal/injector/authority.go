@@ -19,8 +19,8 @@ import (
 type Lifetimes struct {
 	CA   time.Duration // 0: 5 years
 	Leaf time.Duration // 0: 90 days
-	// Settle is how long every API server has to take over a new CA before
-	// anything is signed by it. 0: 10 minutes.
+	// Settle is how long every API server has to take over a new CA, once it is in the
+	// webhook's configuration, before anything is signed by it. 0: 10 minutes.
 	Settle time.Duration
 }
 
@@ -58,9 +58,9 @@ func (p *pair) aged(now time.Time) bool {
 	return now.Sub(begin) > p.cert.NotAfter.Sub(begin)*2/3
 }
 
-// rotate makes what is due. trusted says that the API servers know every CA
-// of p; only then may the next one sign.
-func (p *pki) rotate(now time.Time, l Lifetimes, names []string, trusted bool) (changed bool, err error) {
+// rotate makes what is due. settled says that the API servers have known every
+// CA of p for long enough; only then may the next one sign.
+func (p *pki) rotate(now time.Time, l Lifetimes, names []string, settled bool) (changed bool, err error) {
 	if p.ca == nil || now.After(p.ca.cert.NotAfter) {
 		if p.ca, err = issue(now, l.CA, nil, nil); err != nil {
 			return false, err
@@ -76,7 +76,7 @@ func (p *pki) rotate(now time.Time, l Lifetimes, names []string, trusted bool) (
 			return false, err
 		}
 		changed = true
-	case p.next != nil && trusted && now.Sub(p.next.cert.NotBefore.Add(skew)) >= l.Settle:
+	case p.next != nil && settled:
 		p.old = &pair{cert: p.ca.cert}
 		p.ca, p.next, p.leaf, changed = p.next, nil, nil, true
 	}

@@ -5,9 +5,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
-	"fmt"
 	"log/slog"
-	"net/http"
 	"sync/atomic"
 	"time"
 )
@@ -61,7 +59,7 @@ func NewCertificate(o CertificateOptions) (*Certificate, error) {
 	}
 	switch {
 	case o.Own != nil && o.Files == nil:
-		own := *o.Own
+		own := &keeper{OwnCertificate: *o.Own}
 		own.Lifetimes = own.Lifetimes.orDefaults()
 		c.load = func(ctx context.Context) (*tls.Certificate, error) { return own.sync(ctx, c.now()) }
 	case o.Files != nil && o.Own == nil:
@@ -132,61 +130,4 @@ func (c *Certificate) Problem() string {
 		return "the certificate has expired; the log says why there is no newer one"
 	}
 	return ""
-}
-
-// sync brings Secret, webhook configuration and time together. Every replica
-// does so; of several that change the Secret at once the API lets one win, and
-// the others see its work at their next look.
-func (o *OwnCertificate) sync(ctx context.Context, now time.Time) (*tls.Certificate, error) {
-	p, version, err := o.read(ctx)
-	if err != nil {
-		return nil, err
-	}
-	trusted := false
-	if p.ca != nil {
-		if trusted, err = o.Cluster.trust(ctx, o.Webhook, p.bundle()); err != nil {
-			return nil, fmt.Errorf("writing caBundle of %s: %w", o.Webhook, err)
-		}
-	}
-	changed, err := p.rotate(now, o.Lifetimes, o.DNSNames, trusted)
-	if err != nil {
-		return nil, err
-	}
-	if changed {
-		if err := o.write(ctx, p, version); err != nil {
-			return nil, err
-		}
-		// A promoted CA was in the bundle before; a new one must get there.
-		if _, err := o.Cluster.trust(ctx, o.Webhook, p.bundle()); err != nil {
-			return nil, fmt.Errorf("writing caBundle of %s: %w", o.Webhook, err)
-		}
-	}
-	return p.served(), nil
-}
-
-func (o *OwnCertificate) read(ctx context.Context) (p *pki, version string, err error) {
-	var s secret
-	if err := o.Cluster.do(ctx, http.MethodGet, secretURL(o.Namespace, o.Name), "", nil, &s); err != nil {
-		return nil, "", fmt.Errorf("reading Secret %s/%s: %w", o.Namespace, o.Name, err)
-	}
-	p, err = readPKI(s.Data)
-	if err != nil {
-		return nil, "", fmt.Errorf("secret %s/%s: %w", o.Namespace, o.Name, err)
-	}
-	return p, s.Metadata.ResourceVersion, nil
-}
-
-func (o *OwnCertificate) write(ctx context.Context, p *pki, version string) error {
-	data, err := p.data()
-	if err != nil {
-		return err
-	}
-	body := map[string]any{"metadata": map[string]any{"resourceVersion": version}, "data": data}
-	if err := o.Cluster.do(ctx, http.MethodPatch, secretURL(o.Namespace, o.Name), mergePatch, body, &struct{}{}); err != nil {
-		if k, ok := errors.AsType[*kubeError](err); ok && k.code == http.StatusConflict {
-			return errors.New("another replica has just changed the certificate; looking again")
-		}
-		return fmt.Errorf("writing Secret %s/%s: %w", o.Namespace, o.Name, err)
-	}
-	return nil
 }

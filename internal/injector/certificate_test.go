@@ -30,6 +30,7 @@ type kube struct {
 	data    map[string]any
 	hook    []byte
 	down    bool
+	frozen  bool   // the webhook configuration
 	before  func() // runs before a Secret is written, once
 }
 
@@ -78,6 +79,8 @@ func (k *kube) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, `{"message":"down"}`, http.StatusServiceUnavailable)
 	case r.Header.Get("Authorization") != "Bearer token-1":
 		http.Error(w, `{"message":"who?"}`, http.StatusUnauthorized)
+	case k.frozen && r.Method == http.MethodPatch && strings.Contains(r.URL.Path, "webhook"):
+		http.Error(w, `{"message":"frozen"}`, http.StatusForbidden)
 	case r.URL.Path == "/version":
 		_, _ = io.WriteString(w, `{"major":"1","minor":"34+"}`)
 	case r.URL.Path == "/api/v1/namespaces/pay/secrets/tls":

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"path/filepath"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -28,20 +29,24 @@ type account struct {
 	cache   *certcache.Cache
 	changed func() // what it trusts may have changed
 
-	// Keys from Vault serve for maxStale after Vault last gave them; zero:
-	// for ever. Keys from elsewhere have no such end.
+	// Keys from Vault serve for maxStale after Vault last gave them, whatever
+	// came of it; zero: for ever. Keys from elsewhere have no such end.
 	maxStale time.Duration
 	lastGood atomic.Int64 // Unix nanoseconds
+
+	reloading sync.Mutex // guards reads
+	reads     *noted
 }
 
 // newAccount loads a merchant's keys and the copy of its platform
 // certificates. A copy that cannot be used is no reason not to start.
 func (s *sidecar) newAccount(ctx context.Context, c config.Merchant, limit *rate.Limiter) (*account, error) {
-	m, err := merchant.New(merchantSpec(c), s.reader, nil, s.log)
+	reads := &noted{Reader: s.reader}
+	m, err := merchant.New(merchantSpec(c), reads, nil, s.log)
 	if err != nil {
 		return nil, err
 	}
-	a := &account{Merchant: m, group: c.UpstreamGroup, changed: func() { s.changes.Add(1) }}
+	a := &account{Merchant: m, reads: reads, group: c.UpstreamGroup, changed: func() { s.changes.Add(1) }}
 	if inVault(c) {
 		a.maxStale = s.cfg.Vault.MaxStale
 	}
@@ -64,13 +69,19 @@ func (s *sidecar) newAccount(ctx context.Context, c config.Merchant, limit *rate
 	return a, nil
 }
 
-// Reload loads the merchant's keys anew and notes that they are good.
+// Reload loads the merchant's keys anew, and notes whether Vault gave them.
 func (a *account) Reload(ctx context.Context) error {
+	a.reloading.Lock()
+	defer a.reloading.Unlock()
 	began := time.Now()
-	if err := a.Merchant.Reload(ctx); err != nil {
+	a.reads.failed = false
+	err := a.Merchant.Reload(ctx)
+	if !a.reads.failed {
+		a.lastGood.Store(began.UnixNano())
+	}
+	if err != nil {
 		return err
 	}
-	a.lastGood.Store(began.UnixNano())
 	a.changed()
 	return nil
 }

@@ -105,7 +105,7 @@ func (s *sidecar) statuses() []admin.Status {
 		}
 		list = append(list, status)
 	}
-	return append(list, s.certificates()...)
+	return append(append(list, s.certificates()...), s.secrets()...)
 }
 
 // details is what operators see of the platform keys: serial numbers and

@@ -88,7 +88,7 @@ func (s *sidecar) secret(ctx context.Context, ref secret.Ref, check func(secret.
 		return nil, err
 	}
 	s.live = append(s.live, l)
-	return l.Current, nil
+	return s.serving(l), nil
 }
 
 func (s *sidecar) makeNotify(ctx context.Context) (err error) {

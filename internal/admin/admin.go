@@ -11,11 +11,12 @@ import (
 	"slices"
 )
 
-// Status is the state of one merchant, or of one certificate of the notify
-// port, as operators see it.
+// Status is the state of one merchant, of one certificate of the notify port,
+// or of a secret that is no merchant's, as operators see it.
 type Status struct {
 	Merchant    string `json:"merchant,omitempty"`
 	Certificate string `json:"certificate,omitempty"` // the name that it is for; then Merchant is empty
+	Secret      string `json:"secret,omitempty"`      // the reference; then Merchant is empty
 	Ready       bool   `json:"ready"`
 	Problem     string `json:"problem,omitempty"` // what is wrong and what to do; never a secret. It need not turn Ready
 	Warning     string `json:"warning,omitempty"` // something wants a look
@@ -58,14 +59,20 @@ func ready(w http.ResponseWriter, list []Status, all bool) {
 		Merchants    []Status `json:"merchants"`
 		Omitted      int      `json:"omitted,omitempty"` // ?all lists them
 		Certificates []Status `json:"certificates,omitempty"`
+		Secrets      []Status `json:"secrets,omitempty"` // those that could not be reloaded
 	}{Ready: true}
 	list = slices.Clone(list)
 	list = slices.DeleteFunc(list, func(s Status) bool {
 		// The end of a certificate is told and turns nothing: who is taken out of
 		// traffic for it could not answer the challenge that would renew it, and
 		// apps need the outbound side whatever WeChat Pay sees of the other.
-		if s.Certificate != "" {
+		// Likewise a caller without a token must not cost the others theirs.
+		switch {
+		case s.Certificate != "":
 			answer.Certificates = append(answer.Certificates, s)
+			return true
+		case s.Secret != "":
+			answer.Secrets = append(answer.Secrets, s)
 			return true
 		}
 		answer.Ready = answer.Ready && s.Ready

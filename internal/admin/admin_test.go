@@ -51,6 +51,10 @@ func TestReadyNamesWhoIsNot(t *testing.T) {
 	if w = get(h, "GET", "/readyz", nil); w.Code != 200 || !strings.Contains(w.Body.String(), `"certificate": "pay.example.com"`) || !strings.Contains(w.Body.String(), `"problem": "expired"`) {
 		t.Errorf("readyz with a certificate at its end: %d %s", w.Code, w.Body)
 	}
+	states[1] = admin.Status{Secret: "vault:secret/shop#token", Problem: "gone"}
+	if w = get(h, "GET", "/readyz", nil); w.Code != 200 || !strings.Contains(w.Body.String(), `"secret": "vault:secret/shop#token"`) || !strings.Contains(w.Body.String(), `"total": 1`) {
+		t.Errorf("readyz with a secret that is gone: %d %s", w.Code, w.Body)
+	}
 	if got := get(h, "POST", "/readyz", nil).Code; got != 405 {
 		t.Errorf("POST readyz: %d", got)
 	}

@@ -103,6 +103,7 @@ func TestKeyFaults(t *testing.T) {
 		{"vault no token file", smallest + "vault: {address: 'https://v:8200', auth: {method: token_file}}\n", "11 vault.auth.token_file: is missing"},
 		{"vault token in vault", smallest + "vault: {address: 'https://v:8200', auth: {method: token, token: 'vault:secret/a#b'}}\n", "11 vault.auth.token: is kept in Vault"},
 		{"vault half a client pair", smallest + "vault: {address: 'https://v:8200', client_certificate: other.pem, auth: {method: token, token: env:SET}}\n", "11 vault.client_key: and vault.client_certificate"},
+		{"vault keys that end before the next poll", smallest + "vault: {address: 'https://v:8200', refresh: 8s, max_stale: 15s, auth: {method: token, token: env:SET}}\n", "11 vault.max_stale: is less than twice vault.refresh (8s)"},
 		{"vault connections", smallest + "vault: {address: 'https://v:8200', connections: 0, auth: {method: token, token: env:SET}}\n", "11 vault.connections: is out of range"},
 		{"tls unknown", notify("tls: {mode: on}"), "11 notify.tls.mode: is not a value it can take"},
 		{"ack inbox", route("ack: inbox"), "11 notify.routes[0].ack: is inbox, which is not in this build"},

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"fmt"
 	"reflect"
 	"regexp"
 	"time"
@@ -40,6 +41,10 @@ func (k *checker) vault() {
 	k.vaultAuth(v.Auth)
 	k.duration("vault.refresh", v.Refresh, time.Second, 0)
 	k.duration("vault.max_stale", v.MaxStale, 0, 0)
+	if v.MaxStale > 0 && v.MaxStale < 2*v.Refresh { // a poll is up to a tenth late, and takes its time
+		k.fault("vault.max_stale", fmt.Sprintf("is less than twice vault.refresh (%v): keys could end before they are read again", v.Refresh),
+			"write more, or less for vault.refresh")
+	}
 	k.duration("vault.timeout", v.Timeout, 10*time.Millisecond, time.Minute)
 	k.duration("vault.start_timeout", v.StartTimeout, 0, time.Hour)
 	if v.Connections < 1 || v.Connections > 1024 {

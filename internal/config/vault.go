@@ -19,7 +19,7 @@ type Vault struct {
 	Auth VaultAuth `yaml:"auth"`
 	// How often secrets are read again, varied by a tenth. Default: 5m.
 	Refresh time.Duration `yaml:"refresh"`
-	// How long the last good values serve while Vault fails; then the merchant is not ready and its calls answer key_unavailable. 0: for ever. Default: 24h.
+	// How long the last good values serve after Vault last gave them; then the merchant is not ready and its calls answer key_unavailable, and a caller's token lets nobody in. At least twice refresh; 0: for ever. Default: 24h.
 	MaxStale time.Duration `yaml:"max_stale"`
 	// Time for one request to Vault, and for one signature. Default: 5s.
 	Timeout time.Duration `yaml:"timeout"`

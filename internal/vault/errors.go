@@ -168,6 +168,10 @@ func down(err error) bool {
 // own error, so that each try is made several times.
 func stuck(err error) bool { return isOne(err, ErrInternal, ErrMinVersion) }
 
+// Unfit reports whether Vault gave what was asked for, and it cannot be used.
+// It says nothing of how old the last good value is.
+func Unfit(err error) bool { return isOne(err, ErrVersion, ErrKeyType, ErrMinVersion, ErrField) }
+
 func isOne(err error, of ...error) bool {
 	return slices.ContainsFunc(of, func(e error) bool { return errors.Is(err, e) })
 }

@@ -68,7 +68,7 @@ func TestStaleness(t *testing.T) {
 				if *v = row.vault; row.file != "" {
 					write(t, dir, "key.pem", []byte(row.file))
 				}
-				time.Sleep(time.Hour + time.Second) //nolint:forbidigo // the clock of the bubble
+				time.Sleep(time.Hour + time.Second) // by the clock of the bubble
 				_ = a.Reload(t.Context())
 				if got := a.material() == nil; got != row.stale {
 					t.Errorf("stale: %v, want %v; %v", got, row.stale, a.Err())
@@ -103,7 +103,7 @@ func TestStaleToken(t *testing.T) {
 		if list := s.secrets(); len(list) != 1 || !list[0].Ready || !strings.Contains(list[0].Warning, "nothing at this path") || inVault().IsZero() {
 			t.Errorf("got %+v", list)
 		}
-		time.Sleep(time.Hour + time.Second) //nolint:forbidigo // the clock of the bubble
+		time.Sleep(time.Hour + time.Second) // by the clock of the bubble
 		if list := s.secrets(); len(list) != 1 || list[0].Ready || !strings.Contains(list[0].Problem, "vault.max_stale") || !inVault().IsZero() || inFile().IsZero() {
 			t.Errorf("got %+v", list)
 		}

@@ -20,8 +20,8 @@ var (
 	ErrForbidden = errors.New("is not readable by this process")
 	// ErrNotRegular: the path names a directory, pipe, socket or device.
 	ErrNotRegular = errors.New("is not a regular file")
-	// ErrTooLarge: the file is larger than any key or certificate chain.
-	ErrTooLarge = errors.New("is larger than 64 KiB")
+	// ErrTooLarge: the file is larger than anything it could be named for.
+	ErrTooLarge = errors.New("is too large")
 	// ErrEmptyFile: the file has no content, as while it is being written.
 	ErrEmptyFile = errors.New("is empty")
 )
@@ -68,7 +68,7 @@ func (r Reader) Read(ctx context.Context, ref Ref) (Value, error) {
 	}
 	switch ref.Scheme {
 	case SchemeFile:
-		b, err := readFile(ref.Target)
+		b, err := ReadFile(ref.Target, maxFile)
 		if err != nil {
 			return Value{}, err
 		}
@@ -105,10 +105,11 @@ func (r Reader) readEnv(name string) (Value, error) {
 	return NewValue([]byte(text)), nil
 }
 
-// readFile follows symbolic links, which is how Kubernetes presents secrets.
-// It opens without blocking: a pipe in the file's place would otherwise hang
-// the start, or a reload, for ever.
-func readFile(path string) ([]byte, error) {
+// ReadFile reads a file that a config names, up to most bytes. It follows
+// symbolic links, which is how Kubernetes presents secrets. It opens without
+// blocking: a pipe in the file's place would otherwise hang the start, or a
+// reload, for ever.
+func ReadFile(path string, most int) ([]byte, error) {
 	f, err := os.OpenFile(filepath.Clean(path), os.O_RDONLY|nonblock, 0)
 	if err != nil {
 		return nil, explain(path, err)
@@ -121,11 +122,11 @@ func readFile(path string) ([]byte, error) {
 	case !info.Mode().IsRegular():
 		return nil, explain(path, ErrNotRegular)
 	}
-	b, err := io.ReadAll(io.LimitReader(f, maxFile+1))
+	b, err := io.ReadAll(io.LimitReader(f, int64(most)+1))
 	switch {
 	case err != nil:
 		return nil, explain(path, err)
-	case len(b) > maxFile:
+	case len(b) > most:
 		clear(b)
 		return nil, explain(path, ErrTooLarge)
 	case len(b) == 0:

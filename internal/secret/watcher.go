@@ -133,7 +133,8 @@ func (w *Watcher) report(changed func()) {
 }
 
 func look(file string) state {
-	b, err := readFile(file)
+	const most = 1 << 20 // certificates that a system trusts are watched too
+	b, err := ReadFile(file, most)
 	if err != nil {
 		return state{problem: err.Error()}
 	}

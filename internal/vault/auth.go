@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"strings"
 	"time"
 
@@ -24,6 +23,9 @@ const (
 
 // defaultJWTFile is where Kubernetes puts a pod's token.
 const defaultJWTFile = "/var/run/secrets/kubernetes.io/serviceaccount/token"
+
+// maxTokenFile bounds what is read of a token's file, in bytes.
+const maxTokenFile = 64 << 10
 
 // Auth is how to log in. What it refers to is read anew at each login.
 type Auth struct {
@@ -122,7 +124,7 @@ func (c *Client) set(login *api.Secret) {
 func (c *Client) loginBy(ctx context.Context) (*api.Secret, error) {
 	switch c.auth.Method {
 	case MethodKubernetes:
-		jwt, err := os.ReadFile(c.auth.JWTFile)
+		jwt, err := secret.ReadFile(c.auth.JWTFile, maxTokenFile)
 		if err != nil {
 			return nil, fmt.Errorf("reading vault.auth.jwt_file: %w", err)
 		}
@@ -130,7 +132,7 @@ func (c *Client) loginBy(ctx context.Context) (*api.Secret, error) {
 	case MethodAppRole:
 		return c.loginAppRole(ctx)
 	case MethodTokenFile:
-		text, err := os.ReadFile(c.auth.TokenFile)
+		text, err := secret.ReadFile(c.auth.TokenFile, maxTokenFile)
 		if err != nil {
 			return nil, fmt.Errorf("reading vault.auth.token_file: %w", err)
 		}
@@ -181,7 +183,7 @@ func (c *Client) loginWith(ctx context.Context, data map[string]any) (*api.Secre
 	}
 	answer, err := plain.Logical().WriteWithContext(ctx, "auth/"+strings.Trim(c.auth.Mount, "/")+"/login", data)
 	if err != nil {
-		return nil, explain(ctx, err)
+		return nil, c.auth.remedy(explain(ctx, err))
 	}
 	if answer == nil || answer.Auth == nil || answer.Auth.ClientToken == "" {
 		return nil, errors.New("the answer has no token")
@@ -191,8 +193,8 @@ func (c *Client) loginWith(ctx context.Context, data map[string]any) (*api.Secre
 
 // loginToken takes a token that somebody else made, and asks how long it lasts.
 func (c *Client) loginToken(ctx context.Context, token string) (*api.Secret, error) {
-	if token == "" {
-		return nil, errors.New("the token is empty")
+	if err := checkToken(token); err != nil {
+		return nil, err
 	}
 	plain, err := c.plain()
 	if err != nil {
@@ -201,7 +203,7 @@ func (c *Client) loginToken(ctx context.Context, token string) (*api.Secret, err
 	plain.SetToken(token)
 	answer, err := plain.Auth().Token().LookupSelfWithContext(ctx)
 	if err != nil {
-		return nil, explain(ctx, err)
+		return nil, c.auth.remedy(explain(ctx, err))
 	}
 	if answer == nil {
 		return nil, ErrAnswer
@@ -215,4 +217,31 @@ func (c *Client) loginToken(ctx context.Context, token string) (*api.Secret, err
 	}
 	renewable, _ := answer.TokenIsRenewable()
 	return &api.Secret{Auth: &api.SecretAuth{ClientToken: token, LeaseDuration: int(ttl.Seconds()), Renewable: renewable}}, nil
+}
+
+// checkToken finds what cannot be in a header. The error of whoever sends it
+// would look like a Vault that is unreachable, and be waited for.
+func checkToken(token string) error {
+	if token == "" {
+		return errors.New("the token is empty")
+	}
+	if strings.ContainsFunc(token, func(r rune) bool { return r <= ' ' || r > '~' }) {
+		return errors.New("the token has a line feed, space or other character within that no token has; write the token there alone")
+	}
+	return nil
+}
+
+// remedy says what mends a login that Vault does not let in.
+func (a *Auth) remedy(err error) error {
+	if !isOne(err, ErrDenied, ErrRefused) {
+		return err
+	}
+	switch a.Method {
+	case MethodAppRole:
+		return fmt.Errorf("%w: it does not know this role_id with this secret_id at auth/%s, or the secret ID is used up or past its time; make a new one: vault write -f auth/%[2]s/role/NAME/secret-id", err, a.Mount)
+	case MethodKubernetes:
+		return fmt.Errorf("%w: see that role %s at auth/%s binds the pod's service account, namespace and audience: vault read auth/%[3]s/role/%[2]s", err, a.Role, a.Mount)
+	default:
+		return fmt.Errorf("%w: the token is revoked, past its time or of another Vault; put a new one there", err)
+	}
 }

@@ -4,10 +4,11 @@ import (
 	"bytes"
 	"context"
 	"math/rand/v2"
-	"os"
 	"time"
 
 	"github.com/hashicorp/vault/api"
+
+	"github.com/wxproxy/wxproxy/internal/secret"
 )
 
 const (
@@ -127,7 +128,7 @@ const tokenFileInterval = 10 * time.Second
 func (c *Client) watchFile(ctx context.Context, token string) {
 	for ctx.Err() == nil {
 		c.until(ctx, tokenFileInterval)
-		if text, err := os.ReadFile(c.auth.TokenFile); err == nil && string(bytes.TrimSpace(text)) != token {
+		if text, err := secret.ReadFile(c.auth.TokenFile, maxTokenFile); err == nil && string(bytes.TrimSpace(text)) != token {
 			return
 		}
 	}

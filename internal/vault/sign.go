@@ -164,6 +164,8 @@ func (k *key) request(ctx context.Context, digest []byte) (string, error) {
 	switch {
 	case errors.Is(err, ErrDenied) && !errors.Is(err, ErrLogin):
 		return "", fmt.Errorf("%w; %s", err, policyFor(where, "update"))
+	case errors.Is(err, ErrRefused):
+		return "", fmt.Errorf("%w: was the key %s deleted in Vault, or its version %d? import it again, or correct private_key", err, k.mount+"/keys/"+k.name, k.version)
 	case errors.Is(err, ErrMinVersion):
 		return "", fmt.Errorf("%w; %s", err, lowerMinVersion(k.mount+"/keys/"+k.name, k.version))
 	case err != nil:

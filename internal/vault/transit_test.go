@@ -199,7 +199,7 @@ func TestSignatureRefused(t *testing.T) {
 		"another form":       {signs(func(s *signed) { s.signature = "v1:AAAA" }), vault.ErrSignature, ""},
 		"nothing":            {body(http.StatusNoContent, ""), vault.ErrSignature, ""},
 		"denied":             {status(http.StatusForbidden), vault.ErrDenied, `path "team/transit/sign/shop/sha2-256" { capabilities = ["update"] }`},
-		"refused":            {status(http.StatusBadRequest), vault.ErrRefused, ""},
+		"refused":            {status(http.StatusBadRequest), vault.ErrRefused, "deleted in Vault, or its version"},
 		"limited":            {status(http.StatusTooManyRequests), vault.ErrRateLimited, ""},
 		"version too old": {status(http.StatusInternalServerError, "1 error occurred:\n\t* requested version for signing is less than the minimum encryption key version\n\n"),
 			vault.ErrMinVersion, "vault write team/transit/keys/shop/config min_encryption_version=1"},

@@ -9,12 +9,13 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"os"
 	"strconv"
 	"sync"
 	"sync/atomic"
 	"syscall"
 	"time"
+
+	"github.com/wxproxy/wxproxy/internal/secret"
 )
 
 const (
@@ -27,6 +28,10 @@ const (
 	// maxAnswer bounds what is read of one answer, in bytes. Vault itself keeps
 	// no secret larger than 1 MiB; a key in Transit has half a kilobyte a version.
 	maxAnswer = 4 << 20
+
+	// maxCertificates bounds what is read of a file with certificates, in bytes:
+	// those that a system trusts have a quarter of it.
+	maxCertificates = 1 << 20
 )
 
 // transport carries requests to Vault. It refuses redirects: a standby sends
@@ -91,7 +96,7 @@ func (t *transport) reload() error {
 			continue
 		}
 		var err error
-		if files[i], err = os.ReadFile(f.path); err != nil {
+		if files[i], err = secret.ReadFile(f.path, maxCertificates); err != nil {
 			return fmt.Errorf("%s: %w", f.key, err)
 		}
 		same = same && bytes.Equal(files[i], t.files[i])

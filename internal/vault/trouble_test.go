@@ -161,12 +161,12 @@ func TestNewRefusesFilesThatCannotBeUsed(t *testing.T) {
 		t.Fatal(err)
 	}
 	for want, change := range map[string]func(*vault.Options){
-		"vault.ca: open " + none:            func(o *vault.Options) { o.CA = none },
-		"vault.ca: " + broken:               func(o *vault.Options) { o.CA = broken },
-		"vault.client_certificate: open":    func(o *vault.Options) { o.ClientCert, o.ClientKey = none, broken },
-		"vault.client_key: open":            func(o *vault.Options) { o.ClientCert, o.ClientKey = broken, none },
-		"are not a certificate and its key": func(o *vault.Options) { o.ClientCert, o.ClientKey = broken, broken },
-		"vault.address cannot be used":      func(o *vault.Options) { o.Address = "http://[::1" },
+		"vault.ca: secret file \"" + none:       func(o *vault.Options) { o.CA = none },
+		"vault.ca: " + broken:                   func(o *vault.Options) { o.CA = broken },
+		"vault.client_certificate: secret file": func(o *vault.Options) { o.ClientCert, o.ClientKey = none, broken },
+		"vault.client_key: secret file":         func(o *vault.Options) { o.ClientCert, o.ClientKey = broken, none },
+		"are not a certificate and its key":     func(o *vault.Options) { o.ClientCert, o.ClientKey = broken, broken },
+		"vault.address cannot be used":          func(o *vault.Options) { o.Address = "http://[::1" },
 	} {
 		o := options(f)
 		change(&o)

@@ -12,6 +12,9 @@ func (c *Client) unwrap(ctx context.Context, wrapping string) (string, error) {
 	if wrapping == c.wrapping {
 		return c.secretID, nil
 	}
+	if err := checkToken(wrapping); err != nil {
+		return "", fmt.Errorf("the wrapping token of the secret ID: %w", err)
+	}
 	plain, err := c.plain()
 	if err != nil {
 		return "", err

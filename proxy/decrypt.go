@@ -3,6 +3,7 @@ package proxy
 import (
 	"crypto"
 	"crypto/rsa"
+	"log/slog"
 	"slices"
 	"unicode/utf8"
 
@@ -119,16 +120,23 @@ func (o *Outbound) decryptFields(x *exchange, body []byte) ([]byte, *failure) {
 // decryptFields opens the texts that are encrypted once more inside the resource
 // of a notify. One that does not open never holds the notify up.
 func (n *Notify) decryptFields(x *callback, route *Route) {
-	if x.event.Sensitive == nil || route.FieldsAlone || route.Body == BodyRaw {
+	if route.FieldsAlone || route.Body == BodyRaw {
+		return
+	}
+	x.opened.decryptFields(x.id, x.event.Sensitive, n.metrics, n.log)
+}
+
+// decryptFields does so for whoever asked, by the request id.
+func (o *opened) decryptFields(id string, paths *jsonedit.Paths, metrics *Metrics, log *slog.Logger) {
+	if paths == nil {
 		return
 	}
 	var r revealed
-	o := x.opened
-	o.resource, r = reveal(o.resource, x.event.Sensitive, o.merchant.PrivateKey().Decrypters)
-	r.count(n.metrics, o.merchant.Name, fieldsOfNotify)
+	o.resource, r = reveal(o.resource, paths, o.merchant.PrivateKey().Decrypters)
+	r.count(metrics, o.merchant.Name, fieldsOfNotify)
 	o.sensitive = r.says()
 	if r.failed > 0 {
-		n.log.Warn("sensitive fields of a notify do not open with the merchant's key; they stay encrypted",
-			"request_id", x.id, "merchant", o.merchant.Name, "event_id", outside(o.envelope.ID), "failed", r.failed, "opened", r.opened)
+		log.Warn("sensitive fields of a notify do not open with the merchant's key; they stay encrypted",
+			"request_id", id, "merchant", o.merchant.Name, "event_id", outside(o.envelope.ID), "failed", r.failed, "opened", r.opened)
 	}
 }

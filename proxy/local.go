@@ -86,6 +86,9 @@ type localCall struct {
 	header   http.Header
 	body     []byte
 	form     form
+	id       string // request id of ours
+
+	sensitive string // what Wxproxy-Sensitive says of the answer; empty: nothing
 }
 
 // localRoutes holds every local endpoint by its path; openapi.json describes
@@ -158,12 +161,14 @@ func (o *Outbound) answerLocal(ctx context.Context, w http.ResponseWriter, r *ht
 	if x.merchant, f = o.choose(r, x.caller, l, route.scheme(), ""); f != nil {
 		return nil, f
 	}
-	c := &localCall{merchant: x.merchant, header: r.Header}
+	c := &localCall{merchant: x.merchant, header: r.Header, id: x.id}
 	if f = o.readLocal(r, x, route, c); f != nil {
 		return nil, f
 	}
 	limitRead(w, time.Time{})
-	return route.run(o, ctx, c)
+	answer, f := route.run(o, ctx, c)
+	x.sensitive = c.sensitive
+	return answer, f
 }
 
 func openAPIDocument(w http.ResponseWriter, r *http.Request, x *exchange) (any, *failure) {
@@ -216,6 +221,9 @@ func (o *Outbound) writeLocal(w http.ResponseWriter, x *exchange, answer any) *f
 	h := w.Header()
 	if x.merchant != nil {
 		h.Set(headerMerchant, x.merchant.Name)
+	}
+	if x.sensitive != "" {
+		h.Set(headerSensitive, x.sensitive)
 	}
 	h.Set("Cache-Control", "no-store")
 	h.Set("Content-Type", "application/json; charset=utf-8")

@@ -131,3 +131,34 @@ func TestNotifyFieldsOfTheRightMerchant(t *testing.T) {
 		t.Errorf("got %s for %s", d.Body, d.Header.Get("Wxproxy-Merchant"))
 	}
 }
+
+// The local endpoint opens what a route would, and says so in the same words.
+func TestDecryptNotifyOpensFields(t *testing.T) {
+	t.Parallel()
+	sealed, plain := cardText(sealedValue(t)), cardText(plainValue)
+	for name, row := range map[string]struct {
+		edit       func(*setup)
+		off        bool
+		want, says string
+	}{
+		"opened":           {func(*setup) {}, false, plain, "decrypted"},
+		"off":              {func(*setup) {}, true, sealed, ""},
+		"a key that stays": {func(s *setup) { signsAlone(s.Merchants[0]) }, false, sealed, "encrypted"},
+		"another key":      {func(s *setup) { decryptsWith(s.Merchants[0], keys().other) }, false, sealed, "failed"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := newRig(t, newWechat(t, nil), withDecrypt, row.edit)
+			req := notice{event: userCard, plain: sealed}.request(t, r.front.URL)
+			req.URL.Path = local("decrypt/notify")
+			req.Header.Set("Wxproxy-Token", "token")
+			if row.off {
+				req.Header.Set("Wxproxy-Sensitive", "off")
+			}
+			g := r.send(req)
+			if g.status != 200 || !strings.Contains(g.body, row.want) || g.header.Get("Wxproxy-Sensitive") != row.says {
+				t.Errorf("got %d %s with %q", g.status, g.body, g.header.Get("Wxproxy-Sensitive"))
+			}
+		})
+	}
+}

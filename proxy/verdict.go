@@ -43,6 +43,10 @@ func (o *Outbound) decryptNotify(ctx context.Context, c *localCall) (any, *failu
 	}
 	n, err := open([]*Merchant{c.merchant}, c.body, c.header)
 	if err == nil {
+		if !wantsFieldsAlone(c.header) {
+			n.decryptFields(c.id, o.table.Event(n.envelope.EventType).Sensitive, o.metrics, o.log)
+			c.sensitive = n.sensitive
+		}
 		body, _, err := n.payload(BodyEnvelope)
 		if err != nil {
 			return nil, fail(ReasonDecryptFailed, "what the notify holds is not a JSON object").because(err)

@@ -131,10 +131,10 @@ type discountCard struct {
 	Sign       string `json:"sign"`
 }
 
-func (*Outbound) signDiscountCard(_ context.Context, c *localCall) (any, *failure) {
+func (*Outbound) signDiscountCard(ctx context.Context, c *localCall) (any, *failure) {
 	t, m := c.form.texts, c.merchant
 	key := m.PrivateKey().Signer // once: a reload in between must not mix two serial numbers
-	s, f := signClient(m, key, t["appid"], t["discount_card_id"], m.MchID, t["out_trade_no"])
+	s, f := signClient(ctx, m, key, t["appid"], t["discount_card_id"], m.MchID, t["out_trade_no"])
 	if f != nil {
 		return nil, f
 	}

@@ -139,8 +139,9 @@ type callback struct {
 	stamp  wire.Stamp
 	opened *opened // nil before decryption
 	event  endpoint.Event
-	http1  bool // so was it sent
-	read   bool // the body was read to its end
+	http1  bool      // so was it sent
+	read   bool      // the body was read to its end
+	until  time.Time // end of its family's budget, once that is known
 }
 
 // ServeHTTP walks one notify through: guard, verify, decrypt, deliver, answer.
@@ -152,7 +153,7 @@ func (n *Notify) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if got.outcome.failedVerification() {
 		n.guard.charge(x.source)
 	}
-	n.answer(w, x, got)
+	n.answer(w, r, x, got)
 	n.record(x, got)
 }
 
@@ -206,7 +207,8 @@ func (n *Notify) accept(r *http.Request, x *callback, e *entrance, body []byte, 
 	}
 	x.event = route.event(x.event)
 	n.decryptFields(x, route)
-	within, cancel := context.WithDeadline(r.Context(), x.start.Add(route.budget(x.event.Budget)))
+	x.until = x.start.Add(route.budget(x.event.Budget))
+	within, cancel := context.WithDeadline(r.Context(), x.until)
 	defer cancel()
 	if x.event.Answer {
 		return n.deliverNow(within, route, x.opened)
@@ -248,12 +250,12 @@ func openOutcome(err error) outcome {
 }
 
 // answer tells WeChat Pay. Only what the app has taken is acknowledged.
-func (n *Notify) answer(w http.ResponseWriter, x *callback, got result) {
+func (n *Notify) answer(w http.ResponseWriter, r *http.Request, x *callback, got result) {
 	if !x.read && x.http1 { // HTTP/2 would end the whole connection, and some clients then lose the answer
 		w.Header().Set("Connection", "close") // or net/http would read on before it sends the refusal
 	}
 	if x.event.Answer && got.status != 0 {
-		n.answerFromApp(w, x, got)
+		n.answerFromApp(w, r, x, got)
 		return
 	}
 	if got.outcome == outcomeDelivered || got.outcome == outcomeDuplicate {
@@ -271,15 +273,17 @@ func (n *Notify) answer(w http.ResponseWriter, x *callback, got result) {
 }
 
 // answerFromApp hands the app's status and body back, signed where the event
-// family wants it.
-func (n *Notify) answerFromApp(w http.ResponseWriter, x *callback, got result) {
+// family wants it, within what the app left of the budget.
+func (n *Notify) answerFromApp(w http.ResponseWriter, r *http.Request, x *callback, got result) {
 	if x.event.AnswerSigned {
 		key := x.opened.merchant.PrivateKey().Signer
 		if key == nil {
 			writeJSON(w, http.StatusServiceUnavailable, []byte(`{"code":"FAIL","message":"`+sentenceLater+`"}`))
 			return
 		}
-		authorization, err := key.AnswerAuthorization(got.body)
+		within, cancel := context.WithDeadline(r.Context(), x.until)
+		defer cancel()
+		authorization, err := key.AnswerAuthorization(within, got.body)
 		if err != nil {
 			n.log.Error("signing the app's answer to a notify", "merchant", x.opened.merchant.Name, "error", err)
 			writeJSON(w, http.StatusServiceUnavailable, []byte(`{"code":"FAIL","message":"`+sentenceLater+`"}`))

@@ -48,13 +48,13 @@ type appPayment struct {
 	Sign      string `json:"sign"`
 }
 
-func (o *Outbound) payJSAPI(_ context.Context, c *localCall) (any, *failure) {
+func (o *Outbound) payJSAPI(ctx context.Context, c *localCall) (any, *failure) {
 	extra, f := subsidy(c.form.texts)
 	if f != nil {
 		return nil, f
 	}
 	appID, pack := c.form.texts["appid"], "prepay_id="+c.form.texts["prepay_id"]+extra
-	s, f := signClient(c.merchant, c.merchant.PrivateKey().Signer, appID, pack)
+	s, f := signClient(ctx, c.merchant, c.merchant.PrivateKey().Signer, appID, pack)
 	if f != nil {
 		return nil, f
 	}
@@ -72,13 +72,13 @@ func (o *Outbound) payMiniProgram(ctx context.Context, c *localCall) (any, *fail
 
 // payApp signs the bare prepay_id: unlike a page's, an app's package stays out
 // of the signature, subsidy and all.
-func (o *Outbound) payApp(_ context.Context, c *localCall) (any, *failure) {
+func (o *Outbound) payApp(ctx context.Context, c *localCall) (any, *failure) {
 	extra, f := subsidy(c.form.texts)
 	if f != nil {
 		return nil, f
 	}
 	appID, prepay := c.form.texts["appid"], c.form.texts["prepay_id"]
-	s, f := signClient(c.merchant, c.merchant.PrivateKey().Signer, appID, prepay)
+	s, f := signClient(ctx, c.merchant, c.merchant.PrivateKey().Signer, appID, prepay)
 	if f != nil {
 		return nil, f
 	}
@@ -105,11 +105,11 @@ func subsidy(texts map[string]string) (string, *failure) {
 
 // signClient signs with the merchant's key. The signer's own timestamp and
 // nonce go in, and it takes no text that could make another message.
-func signClient(m *Merchant, key *signer.Signer, appID string, lines ...string) (signer.ClientSignature, *failure) {
+func signClient(ctx context.Context, m *Merchant, key *signer.Signer, appID string, lines ...string) (signer.ClientSignature, *failure) {
 	if key == nil {
 		return signer.ClientSignature{}, fail(ReasonKeyUnavailable, "no key is loaded for merchant %s; see /readyz on the admin port", m.Name)
 	}
-	s, err := key.Client(appID, lines...)
+	s, err := key.Client(ctx, appID, lines...)
 	switch {
 	case errors.Is(err, signer.ErrClientText):
 		return s, fail(ReasonInternal, "a text passed its pattern and cannot be signed").because(err)

@@ -25,8 +25,9 @@ type ClientSignature struct {
 // text is one line of visible ASCII. An appid begins with a small letter. So no
 // message of Client is one that Authorization signs, whose second line begins
 // with a slash, or AnswerAuthorization, whose first line is a number: who may
-// have payments signed cannot have requests signed.
-func (s *Signer) Client(appID string, lines ...string) (ClientSignature, error) {
+// have payments signed cannot have requests signed. A key that lives elsewhere
+// is waited for no longer than ctx.
+func (s *Signer) Client(ctx context.Context, appID string, lines ...string) (ClientSignature, error) {
 	if appID == "" || appID[0] < 'a' || appID[0] > 'z' || len(lines) == 0 {
 		return ClientSignature{}, fmt.Errorf("%w: appid", ErrClientText)
 	}
@@ -36,7 +37,7 @@ func (s *Signer) Client(appID string, lines ...string) (ClientSignature, error) 
 		}
 	}
 	timestamp, nonce := wire.FormatTimestamp(s.now().Unix()), s.nonce()
-	signature, err := s.sign(context.Background(), wire.ClientMessage(appID, timestamp, nonce, lines...))
+	signature, err := s.sign(ctx, wire.ClientMessage(appID, timestamp, nonce, lines...))
 	if err != nil {
 		return ClientSignature{}, err
 	}

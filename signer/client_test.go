@@ -14,7 +14,7 @@ import (
 func TestClientVector(t *testing.T) {
 	t.Parallel()
 	for _, v := range vectors.OfKind(t, "client-sign", 1) {
-		got, err := newSignerFor(t, v.Key, mchID, serial).WithNonce(v.Lines[2]).Client(v.Lines[0], v.Lines[3:]...)
+		got, err := newSignerFor(t, v.Key, mchID, serial).WithNonce(v.Lines[2]).Client(t.Context(), v.Lines[0], v.Lines[3:]...)
 		want := signer.ClientSignature{Timestamp: v.Lines[1], Nonce: v.Lines[2], Signature: v.Signature}
 		if err != nil || got != want {
 			t.Errorf("%s: got %+v, %v, want %+v", v.Name, got, err, want)
@@ -26,7 +26,7 @@ func TestClientIsNewEachTime(t *testing.T) {
 	t.Parallel()
 	s, seen := newSigner(t), map[string]bool{}
 	for range 20 {
-		c, err := s.Client("wxd678efh567hg6787", "prepay_id=x")
+		c, err := s.Client(t.Context(), "wxd678efh567hg6787", "prepay_id=x")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -41,7 +41,7 @@ func TestClientRefuses(t *testing.T) {
 	t.Parallel()
 	s := newSigner(t)
 	const appID, line = "wxd678efh567hg6787", "prepay_id=x"
-	if _, err := s.Client(appID, line); err != nil {
+	if _, err := s.Client(t.Context(), appID, line); err != nil {
 		t.Fatal(err)
 	}
 	for name, tt := range map[string]struct {
@@ -63,7 +63,7 @@ func TestClientRefuses(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			if got, err := s.Client(tt.appID, tt.lines...); !errors.Is(err, signer.ErrClientText) || got != (signer.ClientSignature{}) {
+			if got, err := s.Client(t.Context(), tt.appID, tt.lines...); !errors.Is(err, signer.ErrClientText) || got != (signer.ClientSignature{}) {
 				t.Errorf("got %+v, %v", got, err)
 			}
 		})
@@ -86,7 +86,7 @@ func FuzzClient(f *testing.F) {
 	f.Add("1554208460", "nonce", `{"code":"SUCCESS"}`)
 	f.Fuzz(func(t *testing.T, appID, first, second string) {
 		lines := []string{first, second}
-		c, err := s.Client(appID, lines...)
+		c, err := s.Client(t.Context(), appID, lines...)
 		if err != nil {
 			return
 		}

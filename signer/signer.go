@@ -123,10 +123,11 @@ func (s *Signer) authorize(ctx context.Context, method, target string, body []by
 
 // AnswerAuthorization makes the header that signs an answer to a notify, for
 // the few event families whose answer WeChat Pay wants signed: the message has
-// the three lines of an answer, the header the form of a request's.
-func (s *Signer) AnswerAuthorization(body []byte) (string, error) {
+// the three lines of an answer, the header the form of a request's. A key that
+// lives elsewhere is waited for no longer than ctx.
+func (s *Signer) AnswerAuthorization(ctx context.Context, body []byte) (string, error) {
 	timestamp, nonce := wire.FormatTimestamp(s.now().Unix()), s.nonce()
-	signature, err := s.sign(context.Background(), wire.ResponseMessage(timestamp, nonce, body))
+	signature, err := s.sign(ctx, wire.ResponseMessage(timestamp, nonce, body))
 	if err != nil {
 		return "", err
 	}

@@ -99,7 +99,7 @@ func TestAnswerAuthorization(t *testing.T) {
 	t.Parallel()
 	s := newSigner(t)
 	body := "POST\n/v3/pay/transactions/jsapi\n"
-	header, err := s.AnswerAuthorization([]byte(body))
+	header, err := s.AnswerAuthorization(t.Context(), []byte(body))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -132,7 +132,7 @@ func TestKeyThatDoesNotSign(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, authorizationErr := s.Authorization("GET", "/v3/a", nil)
-	_, answerErr := s.AnswerAuthorization(nil)
+	_, answerErr := s.AnswerAuthorization(t.Context(), nil)
 	_, signErr := s.Sign(t.Context(), "x")
 	for name, err := range map[string]error{"Authorization": authorizationErr, "AnswerAuthorization": answerErr, "Sign": signErr} {
 		if !errors.Is(err, signer.ErrSigning) || !errors.Is(err, errUnreachable) {

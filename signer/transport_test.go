@@ -265,3 +265,29 @@ func TestRemoteKeyGetsTheContextOfTheRequest(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 }
+
+// So it is for what else is signed: no longer than the caller may wait.
+func TestRemoteKeyGetsTheContextOfItsCaller(t *testing.T) {
+	t.Parallel()
+	key := remoteKey{vectors.PrivateKey(t, keyFile), context.Context.Err}
+	s, err := signer.New(signer.Credential{ID: mchID, Serial: serial, Key: key}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	gone, hangUp := context.WithCancel(t.Context())
+	hangUp()
+	for name, sign := range map[string]func(context.Context) error{
+		"Client": func(ctx context.Context) error {
+			_, err := s.Client(ctx, "wx1234567890abcdef", "prepay_id=x")
+			return err
+		},
+		"AnswerAuthorization": func(ctx context.Context) error { _, err := s.AnswerAuthorization(ctx, nil); return err },
+	} {
+		if err := sign(t.Context()); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		if err := sign(gone); !errors.Is(err, context.Canceled) {
+			t.Errorf("%s, though the caller is gone: got %v", name, err)
+		}
+	}
+}

@@ -65,8 +65,8 @@ func (n *Notify) deliver(ctx context.Context, route *Route, o *opened) result {
 // deliverNow delivers, each time anew, what WeChat Pay wants the app's own
 // answer to. Drain waits for it and cuts it off like any other delivery.
 func (n *Notify) deliverNow(ctx context.Context, route *Route, o *opened) result {
-	if !n.acquire() {
-		return result{outcome: outcomeBusy}
+	if refused := n.acquire(); refused != "" {
+		return result{outcome: refused}
 	}
 	defer n.release()
 	ctx, cancel := context.WithCancel(ctx)
@@ -102,8 +102,8 @@ func (n *Notify) deliverOnce(ctx context.Context, route *Route, o *opened) resul
 	if taken {
 		return result{outcome: outcomeDuplicate}
 	}
-	if !pending && !n.start(key, d, route, o) {
-		return result{outcome: outcomeBusy}
+	if !pending {
+		n.start(key, d, route, o)
 	}
 	select {
 	case <-d.done:
@@ -118,10 +118,10 @@ func (n *Notify) deliverOnce(ctx context.Context, route *Route, o *opened) resul
 
 // start runs a delivery in a goroutine that Drain waits for. It is not bound
 // to WeChat Pay's connection.
-func (n *Notify) start(key notifyKey, d *delivery, route *Route, o *opened) bool {
-	if !n.acquire() {
-		n.once.finish(key, d, result{outcome: outcomeBusy})
-		return false
+func (n *Notify) start(key notifyKey, d *delivery, route *Route, o *opened) {
+	if refused := n.acquire(); refused != "" {
+		n.once.finish(key, d, result{outcome: refused})
+		return
 	}
 	go func() {
 		defer n.release()
@@ -135,20 +135,23 @@ func (n *Notify) start(key notifyKey, d *delivery, route *Route, o *opened) bool
 				"merchant", o.merchant.Name, "event_id", outside(o.envelope.ID), "dur", took)
 		}
 	}()
-	return true
 }
 
-// acquire takes a place among the deliveries in flight, unless they are full
-// or the notify face is shutting down.
-func (n *Notify) acquire() bool {
+// acquire takes a place among the deliveries in flight and one from the rate,
+// unless they are used up or the notify face is shutting down: then it says
+// which.
+func (n *Notify) acquire() (refused outcome) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if n.closed || n.inFlight >= maxDeliveries {
-		return false
+	switch {
+	case n.closed || n.inFlight >= maxDeliveries:
+		return outcomeBusy
+	case !n.guard.admit():
+		return outcomeRate
 	}
 	n.inFlight++
 	n.deliveries.Add(1)
-	return true
+	return ""
 }
 
 func (n *Notify) release() {

@@ -109,3 +109,76 @@ func (r *Rates) Limiters() (n int) {
 	})
 	return n
 }
+
+// Intake bounds what is held of notifies that are not verified.
+type Intake = intake
+
+// NewIntake makes one of limit bytes.
+func NewIntake(limit int64) *Intake { return newIntake(limit) }
+
+// Begin lets a request without headers in.
+func (in *intake) Begin(inDebt bool, stop func()) (*Arrival, error) {
+	return in.begin(nil, inDebt, stop)
+}
+
+// Held is how many bytes are held in all.
+func (in *intake) Held() int64 {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	return in.held
+}
+
+// Arrival is one request in an Intake.
+type Arrival = arrival
+
+// Read reads a body.
+func (a *arrival) Read(body io.Reader, length, limit int64) ([]byte, error) {
+	return a.read(body, length, limit)
+}
+
+// Grow makes an arrival larger.
+func (a *arrival) Grow(n int64) error { return a.grow(n) }
+
+// Settle ends an arrival's sending.
+func (a *arrival) Settle() error { return a.settle() }
+
+// End ends an arrival.
+func (a *arrival) End() { a.end() }
+
+// What an Intake's users may hold, and why they are refused.
+const (
+	ArrivalCost  = arrivalCost
+	SmallArrival = smallArrival
+)
+
+// Errors of an Intake.
+var (
+	ErrCrowded  = errCrowded
+	ErrTooLarge = errTooLarge
+)
+
+// BoundArriving bounds, in bytes, what is held of notifies that are not
+// verified.
+func (n *Notify) BoundArriving(limit int64) { n.intake = newIntake(limit) }
+
+// Turns are turns of verifying.
+type Turns = turns
+
+// NewTurns makes n of them.
+func NewTurns(n int) *Turns { return newTurns(n) }
+
+// Take waits for one.
+func (t *turns) Take(ctx context.Context, inDebt bool) error { return t.take(ctx, inDebt) }
+
+// Give gives one back.
+func (t *turns) Give() { t.give() }
+
+// Waiting is how many wait who are not in debt, and who are.
+func (t *turns) Waiting() (others, inDebt int) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return len(t.waiting[0]), len(t.waiting[1])
+}
+
+// LimitTurns lets n have only those turns.
+func (n *Notify) LimitTurns(t *Turns) { n.turns = t }

@@ -15,19 +15,19 @@ import (
 type Guard struct {
 	Sources        []netip.Prefix // who may send; empty: anyone, since the signature decides
 	TrustedProxies []netip.Prefix // whose X-Forwarded-For is believed
-	Rate           rate.Limit     // notifies a second in all; zero: no limit
+	Rate           rate.Limit     // deliveries of verified notifies a second in all; zero: no limit
 	Burst          int
-	FailureRate    rate.Limit // failed verifications a second for one source; zero: no limit
+	FailureRate    rate.Limit // failures a second of one source before it is in debt; zero: it never is
 	FailureBurst   int
 }
 
 // maxSources bounds the memory of failures. Who fills it only makes it forget.
 const maxSources = 4096
 
-// guard keeps the state of a Guard. Only failed verifications are charged to a
+// guard keeps the state of a Guard. Only what was not verified is charged to a
 // source, and a source in debt still has its notifies verified with the keys
-// that are known: a genuine notify is never refused for its sender's rate,
-// which may be that of an ingress shared with an attacker.
+// that are known, after those of others: a genuine notify is never refused for
+// its sender's rate, which may be that of an ingress shared with an attacker.
 type guard struct {
 	rules Guard
 	all   *rate.Limiter
@@ -45,7 +45,7 @@ func newGuard(rules Guard, now func() time.Time) *guard {
 	return g
 }
 
-// admit takes one from the rate of all.
+// admit takes one from the rate of deliveries.
 func (g *guard) admit() bool { return g.all == nil || g.all.AllowN(g.now(), 1) }
 
 // permits checks the list of source addresses.
@@ -53,7 +53,7 @@ func (g *guard) permits(source netip.Addr) bool {
 	return len(g.rules.Sources) == 0 || within(g.rules.Sources, source)
 }
 
-// charge notes a failed verification.
+// charge notes a failure.
 func (g *guard) charge(source netip.Addr) {
 	if g.rules.FailureRate <= 0 {
 		return

@@ -68,6 +68,7 @@ func TestNotifyRateOfAll(t *testing.T) {
 	g.post(notice{id: "1"}).acknowledged(t)
 	g.post(notice{id: "2"}).acknowledged(t)
 	g.post(notice{id: "3"}).sentBack(t, 503)
+	g.post(notice{id: "1"}).acknowledged(t) // once more: nothing is delivered
 	if n := len(a.seen()); n != 2 {
 		t.Errorf("%d deliveries, want 2", n)
 	}

@@ -5,10 +5,10 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
-	"io"
 	"log/slog"
 	"net/http"
 	"net/netip"
+	"runtime"
 	"sync"
 	"time"
 
@@ -56,6 +56,8 @@ type Notify struct {
 	paths      map[string]*entrance
 	table      *endpoint.Table
 	guard      *guard
+	intake     *intake
+	turns      *turns
 	once       *once
 	limit      int64
 	appTimeout time.Duration
@@ -95,6 +97,8 @@ func NewNotify(o NotifyOptions) (*Notify, error) {
 	}
 	n := &Notify{
 		table: o.Table, guard: newGuard(o.Guard, o.Now),
+		// Half of the processors may verify what strangers claim to be notifies.
+		intake: newIntake(max(maxArriving, 4*o.Limit)), turns: newTurns(max(1, runtime.GOMAXPROCS(0)/2)),
 		once: newOnce(rememberedNotifies), limit: o.Limit, appTimeout: o.AppTimeout, now: o.Now, log: o.Log, metrics: o.Metrics,
 	}
 	var routes []*Route
@@ -136,6 +140,7 @@ type callback struct {
 	id     string // request id of ours
 	start  time.Time
 	source netip.Addr
+	inDebt bool // the source failed too often
 	stamp  wire.Stamp
 	opened *opened // nil before decryption
 	event  endpoint.Event
@@ -150,13 +155,15 @@ func (n *Notify) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	limitWrite(w, x.start.Add(10*time.Second))
 	limitRead(w, x.start.Add(defaultBudget)) // net/http reads on after a refusal, too
 	got := n.handle(w, r, x)
-	if got.outcome.failedVerification() {
+	if got.outcome.charged() {
 		n.guard.charge(x.source)
 	}
 	n.answer(w, r, x, got)
 	n.record(x, got)
 }
 
+// handle takes nothing that is scarce before the headers are looked at, and
+// nothing that is shared with genuine notifies before the signature is.
 func (n *Notify) handle(w http.ResponseWriter, r *http.Request, x *callback) result {
 	e := n.paths[r.URL.EscapedPath()]
 	switch {
@@ -166,37 +173,44 @@ func (n *Notify) handle(w http.ResponseWriter, r *http.Request, x *callback) res
 		return result{outcome: outcomeMethod}
 	case !n.guard.permits(x.source):
 		return result{outcome: outcomeSource}
-	case !n.guard.admit():
-		return result{outcome: outcomeRate}
 	}
 	var err error
 	if x.stamp, err = verifier.StampFor("", r.Header, n.now()); err != nil {
 		return result{outcome: verifyOutcome(err), cause: err}
 	}
-	mayRefresh := !n.guard.inDebt(x.source)
-	if !mayRefresh && len(e.trusting(x.stamp)) == 0 {
-		return result{outcome: outcomeKeys} // before the body is read
-	}
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, n.limit))
-	if err != nil {
-		if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
-			return result{outcome: outcomeTooLarge}
-		}
-		return result{outcome: outcomeIncomplete, cause: err}
-	}
-	x.read = true
-	limitRead(w, time.Time{}) // or net/http would take the deadline for WeChat Pay's going away
-	return n.accept(r, x, e, body, mayRefresh)
-}
-
-// accept verifies, decrypts and delivers a body that was read.
-func (n *Notify) accept(r *http.Request, x *callback, e *entrance, body []byte, mayRefresh bool) result {
+	x.inDebt = n.guard.inDebt(x.source)
 	ctx, cancel := context.WithDeadline(r.Context(), x.start.Add(defaultBudget))
 	defer cancel()
-	verified, err := e.verify(ctx, x.stamp, body, mayRefresh)
+	known, err := e.keys(ctx, x.stamp, !x.inDebt)
 	if err != nil {
 		return result{outcome: verifyOutcome(err), cause: err}
 	}
+	arriving, err := n.intake.begin(r.Header, x.inDebt, func() { limitRead(w, time.Unix(0, 0)) })
+	if err != nil {
+		return result{outcome: outcomeCrowded, cause: err}
+	}
+	defer arriving.end()
+	body, err := arriving.read(r.Body, r.ContentLength, n.limit)
+	if err != nil {
+		return result{outcome: bodyOutcome(err), cause: err}
+	}
+	x.read = true
+	limitRead(w, time.Time{}) // or net/http would take the deadline for WeChat Pay's going away
+	if err := n.turns.take(ctx, x.inDebt); err != nil {
+		return result{outcome: outcomeCrowded, cause: errCrowded}
+	}
+	verified := verifyKnown(known, x.stamp, body)
+	n.turns.give()
+	arriving.end() // WeChat Pay may have the app take its time
+	if len(verified) == 0 {
+		return result{outcome: outcomeSignature, cause: verifier.ErrSignature}
+	}
+	return n.accept(r, x, e, body, verified)
+}
+
+// accept decrypts and delivers a body that was verified.
+func (n *Notify) accept(r *http.Request, x *callback, e *entrance, body []byte, verified []*Merchant) result {
+	var err error
 	if x.opened, err = open(verified, body, r.Header); err != nil {
 		return result{outcome: openOutcome(err), cause: err}
 	}
@@ -218,36 +232,6 @@ func (n *Notify) accept(r *http.Request, x *callback, e *entrance, body []byte, 
 
 // event is the budget of a notify's family.
 func (n *Notify) event(o *opened) time.Duration { return n.table.Event(o.envelope.EventType).Budget }
-
-func verifyOutcome(err error) outcome {
-	for _, row := range []struct {
-		err error
-		o   outcome
-	}{
-		{verifier.ErrUnsigned, outcomeUnsigned}, {verifier.ErrSignatureType, outcomeType}, {verifier.ErrHeaders, outcomeHeaders}, {verifier.ErrStale, outcomeStale},
-		{verifier.ErrProbe, outcomeProbe}, {verifier.ErrSignature, outcomeSignature}, {verifier.ErrSerialUnknown, outcomeSerial},
-	} {
-		if errors.Is(err, row.err) {
-			return row.o
-		}
-	}
-	return outcomeKeys // not verified, but not proved wrong: WeChat Pay shall send it again
-}
-
-func openOutcome(err error) outcome {
-	switch {
-	case errors.Is(err, errNoAPIv3Key):
-		return outcomeKeyMissing
-	case errors.Is(err, errMchID), errors.Is(err, errAmbiguous):
-		return outcomeMerchant
-	case errors.Is(err, wire.ErrAlgorithm):
-		return outcomeCipher
-	case errors.Is(err, wire.ErrEnvelope):
-		return outcomeEnvelope
-	default:
-		return outcomeDecrypt
-	}
-}
 
 // answer tells WeChat Pay. Only what the app has taken is acknowledged.
 func (n *Notify) answer(w http.ResponseWriter, r *http.Request, x *callback, got result) {

@@ -15,10 +15,10 @@ import (
 	"github.com/wxproxy/wxproxy/verifier"
 )
 
-// verify finds the merchants of a path whose trusted keys bear the signature
-// out. The same key is tried once, and a refresh is asked for only if none of
-// them knows the serial number and mayRefresh is true.
-func (e *entrance) verify(ctx context.Context, stamp wire.Stamp, body []byte, mayRefresh bool) ([]*Merchant, error) {
+// keys finds the merchants of a path that trust a stamp's serial number. A
+// refresh is asked for only if none of them knows it and mayRefresh is true. All
+// of this needs no body: what fails here costs no room for one.
+func (e *entrance) keys(ctx context.Context, stamp wire.Stamp, mayRefresh bool) ([]trust, error) {
 	if stamp.Probe() {
 		return nil, verifier.ErrProbe
 	}
@@ -26,38 +26,32 @@ func (e *entrance) verify(ctx context.Context, stamp wire.Stamp, body []byte, ma
 		return nil, fmt.Errorf("%w: signed as %s, and the path serves none of that kind", verifier.ErrHeaders, stamp.Type)
 	}
 	known := e.trusting(stamp)
-	if len(known) == 0 && !mayRefresh {
+	switch {
+	case len(known) > 0:
+		return known, nil
+	case !mayRefresh:
 		return nil, verifier.ErrKeysUnavailable
+	case e.shared == nil:
+		return e.lookUpInTurn(ctx, stamp)
 	}
-	if len(known) == 0 && e.shared == nil {
-		return e.verifyInTurn(ctx, stamp, body)
+	if _, err := e.shared.Lookup(ctx, stamp.Serial); err != nil {
+		return nil, err
 	}
-	if len(known) == 0 {
-		if _, err := e.shared.Lookup(ctx, stamp.Serial); err != nil {
-			return nil, err
-		}
-		known = e.trusting(stamp)
-	}
-	verified := verifyKnown(known, stamp, body)
-	if len(verified) == 0 {
-		return nil, verifier.ErrSignature
-	}
-	return verified, nil
+	return e.trusting(stamp), nil
 }
 
-// verifyInTurn lets one merchant after the other refresh.
-func (e *entrance) verifyInTurn(ctx context.Context, stamp wire.Stamp, body []byte) ([]*Merchant, error) {
+// lookUpInTurn lets one merchant after the other refresh, until one knows the
+// serial number.
+func (e *entrance) lookUpInTurn(ctx context.Context, stamp wire.Stamp) ([]trust, error) {
 	failed := verifier.ErrSerialUnknown
 	for _, m := range e.merchants {
 		if !stamp.Fits(m.scheme()) {
 			continue
 		}
-		err := verifier.Verify(ctx, m.NotifyKeys, stamp, body)
+		key, err := m.NotifyKeys.Lookup(ctx, stamp.Serial)
 		switch {
 		case err == nil:
-			return []*Merchant{m}, nil
-		case errors.Is(err, verifier.ErrSignature): // the serial number is known now
-			return nil, err
+			return []trust{{m, key}}, nil
 		case !errors.Is(err, verifier.ErrSerialUnknown):
 			failed = err
 		}
@@ -65,6 +59,8 @@ func (e *entrance) verifyInTurn(ctx context.Context, stamp wire.Stamp, body []by
 	return nil, failed
 }
 
+// verifyKnown returns the merchants whose keys bear the signature out. The same
+// key is tried once.
 func verifyKnown(known []trust, stamp wire.Stamp, body []byte) (verified []*Merchant) {
 	type tried struct {
 		key *rsa.PublicKey

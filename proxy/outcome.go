@@ -1,8 +1,12 @@
 package proxy
 
 import (
+	"errors"
 	"net/http"
 	"strconv"
+
+	"github.com/wxproxy/wxproxy/internal/wire"
+	"github.com/wxproxy/wxproxy/verifier"
 )
 
 // outcome says what became of a notify; it is a metric label, and the table
@@ -18,6 +22,7 @@ const (
 	outcomeRate        outcome = "rate_limited"
 	outcomeTooLarge    outcome = "too_large"
 	outcomeIncomplete  outcome = "body_incomplete"
+	outcomeCrowded     outcome = "crowded_out"
 	outcomeUnsigned    outcome = "unsigned"
 	outcomeHeaders     outcome = "bad_headers"
 	outcomeType        outcome = "signature_type"
@@ -57,6 +62,7 @@ var replies = map[outcome]struct {
 	outcomeRate:        {http.StatusServiceUnavailable, sentenceLater},
 	outcomeTooLarge:    {http.StatusRequestEntityTooLarge, "too large"},
 	outcomeIncomplete:  {http.StatusBadRequest, "body incomplete"},
+	outcomeCrowded:     {http.StatusServiceUnavailable, sentenceLater},
 	outcomeUnsigned:    {http.StatusUnauthorized, sentenceSignature},
 	outcomeHeaders:     {http.StatusUnauthorized, sentenceSignature},
 	outcomeType:        {http.StatusUnauthorized, sentenceSignature},
@@ -77,14 +83,56 @@ var replies = map[outcome]struct {
 	outcomeKeyMissing:  {http.StatusServiceUnavailable, sentenceLater},
 }
 
-// failedVerification reports whether an outcome is charged to its source. A
-// probe is WeChat Pay's own, but anyone can write its prefix.
-func (o outcome) failedVerification() bool {
+// charged reports whether an outcome is charged to its source: whatever was not
+// verified, but for WeChat Pay's own probes, which cost us nothing.
+func (o outcome) charged() bool {
 	switch o {
-	case outcomeUnsigned, outcomeHeaders, outcomeType, outcomeStale, outcomeSignature, outcomeProbe, outcomeSerial, outcomeKeys:
+	case outcomeIncomplete, outcomeTooLarge, outcomeCrowded,
+		outcomeUnsigned, outcomeHeaders, outcomeType, outcomeStale, outcomeSignature, outcomeSerial, outcomeKeys:
 		return true
 	default:
 		return false
+	}
+}
+
+func verifyOutcome(err error) outcome {
+	for _, row := range []struct {
+		err error
+		o   outcome
+	}{
+		{verifier.ErrUnsigned, outcomeUnsigned}, {verifier.ErrSignatureType, outcomeType}, {verifier.ErrHeaders, outcomeHeaders}, {verifier.ErrStale, outcomeStale},
+		{verifier.ErrProbe, outcomeProbe}, {verifier.ErrSignature, outcomeSignature}, {verifier.ErrSerialUnknown, outcomeSerial},
+	} {
+		if errors.Is(err, row.err) {
+			return row.o
+		}
+	}
+	return outcomeKeys // not verified, but not proved wrong: WeChat Pay shall send it again
+}
+
+func bodyOutcome(err error) outcome {
+	switch {
+	case errors.Is(err, errTooLarge):
+		return outcomeTooLarge
+	case errors.Is(err, errCrowded):
+		return outcomeCrowded
+	default:
+		return outcomeIncomplete
+	}
+}
+
+func openOutcome(err error) outcome {
+	switch {
+	case errors.Is(err, errNoAPIv3Key):
+		return outcomeKeyMissing
+	case errors.Is(err, errMchID), errors.Is(err, errAmbiguous):
+		return outcomeMerchant
+	case errors.Is(err, wire.ErrAlgorithm):
+		return outcomeCipher
+	case errors.Is(err, wire.ErrEnvelope):
+		return outcomeEnvelope
+	default:
+		return outcomeDecrypt
 	}
 }
 

@@ -28,10 +28,12 @@ type Notify struct {
 	// true: trusted_proxies announce the sender by the PROXY protocol, version 1 or 2, as TCP load
 	// balancers do. From others such an announcement is refused. Default: false.
 	ProxyProtocol bool `yaml:"proxy_protocol"`
-	// Bound on all notifies together. Default: 200 a second, burst 400.
+	// Bound on verified notifies that go to the apps, all together. Default: 200 a second, burst
+	// 400.
 	Rate Rate `yaml:"rate"`
-	// Bound on failed verifications of one source; genuine notifies are never charged.
-	// Default: 1 a second, burst 20.
+	// Failures of one source (not verified, or its body not whole) before it is in debt: then
+	// others come first, and no platform keys are refreshed for it. Genuine notifies are never
+	// charged. Default: 1 a second, burst 20.
 	Failures Rate `yaml:"failures"`
 	// Largest notify. Default: 1MiB.
 	Limit Size `yaml:"limit"`

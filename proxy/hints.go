@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"mime"
+	"net"
 	"net/url"
 	"regexp"
 	"slices"
@@ -39,7 +40,7 @@ var hintTexts = map[string]string{
 	"missing":            "is missing",
 	"amount_not_integer": "is not a whole number of fen",
 	"notify_url_query":   "has a query",
-	hintForeign:          "does not lead to notify.public_url",
+	hintForeign:          "does not lead to a route of the merchant under notify.public_url",
 }
 
 const (
@@ -62,7 +63,7 @@ func (o *Outbound) giveHints(x *exchange, d *draft) *failure {
 		list = append(list, hint{code: "content_type"})
 	}
 	if isJSON(d.body) {
-		list = append(list, bodyHints(x.endpoint.Body, d.body, o.notifyURLs[x.merchant.Name])...)
+		list = append(list, bodyHints(x.endpoint.Body, d.body, o.ourURLs[x.merchant.Name])...)
 		list = append(list, oddValues(d.body)...)
 	} else {
 		list = append(list, hint{code: "body_not_json"})
@@ -89,7 +90,7 @@ func isJSON(body []byte) bool {
 var wholeNumber = regexp.MustCompile(`^-?[0-9]+$`)
 
 // bodyHints are those that the table knows of the call. The body is JSON.
-func bodyHints(b *endpoint.Body, body []byte, ours string) (list []hint) {
+func bodyHints(b *endpoint.Body, body []byte, ours []string) (list []hint) {
 	if b == nil {
 		return nil
 	}
@@ -132,18 +133,28 @@ func missing(list []hint, required []string, object []byte, at string) []hint {
 	return list
 }
 
-func notifyHints(text, ours, at string) (list []hint) {
-	u, err := url.Parse(text)
-	if err != nil {
-		return nil
-	}
-	if u.RawQuery != "" || u.ForceQuery {
+func notifyHints(text string, ours []string, at string) (list []hint) {
+	if u, err := url.Parse(text); err == nil && (u.RawQuery != "" || u.ForceQuery) {
 		list = append(list, hint{"notify_url_query", at})
 	}
-	if own, err := url.Parse(ours); err == nil && ours != "" && !strings.EqualFold(u.Host, own.Host) {
+	if len(ours) > 0 && !slices.Contains(ours, plainURL(text)) {
 		list = append(list, hint{hintForeign, at})
 	}
 	return list
+}
+
+// plainURL writes a URL so that those that lead to the same handler are equal:
+// without query, with port, the host in lower case. Empty is none.
+func plainURL(text string) string {
+	u, err := url.Parse(text)
+	if err != nil || u.User != nil || u.Opaque != "" {
+		return ""
+	}
+	port := u.Port()
+	if port == "" {
+		port = map[string]string{"https": "443", "http": "80"}[u.Scheme]
+	}
+	return u.Scheme + "://" + net.JoinHostPort(strings.ToLower(u.Hostname()), port) + u.EscapedPath()
 }
 
 // oddValues finds nulls and characters of four bytes, wherever they stand. Most

@@ -19,6 +19,7 @@ const (
 func hinted(h proxy.Hints) func(*setup) {
 	return func(s *setup) {
 		s.Hints, s.NotifyURLs = h, map[string]string{"shop": "https://pay.example.com/notify/shop"}
+		s.NotifyAddresses = map[string][]string{"shop": {"https://pay.example.com/notify/shop", "https://pay.example.com/n"}}
 	}
 }
 
@@ -47,7 +48,7 @@ func TestHints(t *testing.T) {
 		"another host":                 {jsapi, change("pay.example.com", "old.example.com"), "", "notify_url_foreign /notify_url"},
 		"another letter case":          {jsapi, change("pay.example.com", "PAY.example.com"), "", ""},
 		"in a list": {
-			"/v3/combine-transactions/jsapi", `{"combine_appid":"a","combine_mchid":"1900000001","notify_url":"https://pay.example.com/","sub_orders":[{"mchid":"1","amount":{"total_amount":1}},{"amount":{"total_amount":"1"}}]}`,
+			"/v3/combine-transactions/jsapi", `{"combine_appid":"a","combine_mchid":"1900000001","notify_url":"https://pay.example.com/n","sub_orders":[{"mchid":"1","amount":{"total_amount":1}},{"amount":{"total_amount":"1"}}]}`,
 			"", "missing /sub_orders/1/mchid, amount_not_integer /sub_orders/1/amount/total_amount",
 		},
 		"a call the table does not know": {"/v3/brand-new", `{"amount":{"total":"1"},"x":null}`, "", "null /x"},
@@ -89,6 +90,46 @@ func TestHints(t *testing.T) {
 				t.Errorf("got %s, want field %s", answer.body, pointer)
 			}
 		})
+	}
+}
+
+// A notify URL is foreign unless it is that of a route of the merchant's.
+func TestForeignNotifyURL(t *testing.T) {
+	t.Parallel()
+	const foreign = "notify_url_foreign /notify_url"
+	known := []string{"https://pay.example.com/notify/shop", "https://[2001:db8::1]:8443/n"}
+	for u, want := range map[string]string{
+		"https://pay.example.com/notify/shop":      "",
+		"https://pay.example.com:443/notify/shop":  "",
+		"HTTPS://Pay.Example.com/notify/shop":      "",
+		"https://[2001:DB8::1]:8443/n":             "",
+		"https://pay.example.com/notify/shop?a=b":  "notify_url_query /notify_url",
+		"https://pay.example.com:8443/notify/shop": foreign,
+		"https://pay.example.com/typo":             foreign,
+		"https://pay.example.com/notify/shop/":     foreign,
+		"https://pay.example.com/notify/%73hop":    foreign,
+		"https://pay.example.com":                  foreign,
+		"http://pay.example.com/notify/shop":       foreign,
+		"http://pay.example.com:443/notify/shop":   foreign,
+		"ftp://pay.example.com/notify/shop":        foreign,
+		"https://a@pay.example.com/notify/shop":    foreign,
+		"https://[2001:db8::1]/n":                  foreign,
+		"//pay.example.com/notify/shop":            foreign,
+		"/notify/shop":                             foreign,
+		"https:/notify/shop":                       foreign,
+		"https:pay.example.com":                    foreign,
+		"%zz":                                      foreign,
+		"":                                         foreign,
+	} {
+		body := strings.Replace(goodOrder, "https://pay.example.com/n", u, 1)
+		for alias, want := range map[string]string{"shop": want, "other": strings.TrimSuffix(want, foreign)} {
+			answer := newRig(t, newWechat(t, nil), hinted(proxy.HintsWarn), func(s *setup) {
+				s.NotifyURLs, s.NotifyAddresses = nil, map[string][]string{alias: known} // no single default
+			}).do("POST", jsapi, body)
+			if got := answer.header.Get("Wxproxy-Hint"); got != want {
+				t.Errorf("%s, known of %s: got %q, want %q", u, alias, got, want)
+			}
+		}
 	}
 }
 

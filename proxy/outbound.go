@@ -39,10 +39,13 @@ type OutboundOptions struct {
 	// NotifyURLs by merchant alias stand in for those that bodies leave out; a
 	// merchant without one has none filled in.
 	NotifyURLs map[string]string
-	Timeout    time.Duration    // of a whole call with its repeat; zero: 30 s
-	Now        func() time.Time // nil: time.Now
-	Log        *slog.Logger     // nil: none
-	Metrics    *Metrics         // nil: none
+	// NotifyAddresses by merchant alias are all URLs whose notifies reach us; of
+	// a merchant without any nothing is known.
+	NotifyAddresses map[string][]string
+	Timeout         time.Duration    // of a whole call with its repeat; zero: 30 s
+	Now             func() time.Time // nil: time.Now
+	Log             *slog.Logger     // nil: none
+	Metrics         *Metrics         // nil: none
 }
 
 // Outbound is the face to the app.
@@ -63,6 +66,7 @@ type Outbound struct {
 	metrics    *Metrics
 	hints      Hints
 	notifyURLs map[string]string
+	ourURLs    map[string][]string // NotifyAddresses, as plainURL writes them
 }
 
 // Listener is what an Outbound needs to know of where a request came in.
@@ -103,6 +107,12 @@ func NewOutbound(o OutboundOptions) (*Outbound, error) {
 		merchants: merchants, table: o.Table, upstream: o.Upstream,
 		hosts: make(map[string]struct{}), limits: o.Limits, inFlight: newBudget(o.Limits.InFlight),
 		rates: rates{all: o.Rate, families: o.Rates}, timeout: o.Timeout, now: o.Now, log: o.Log, metrics: o.Metrics, hints: o.Hints, notifyURLs: o.NotifyURLs,
+		ourURLs: make(map[string][]string, len(o.NotifyAddresses)),
+	}
+	for alias, urls := range o.NotifyAddresses {
+		for _, u := range urls {
+			out.ourURLs[alias] = append(out.ourURLs[alias], plainURL(u))
+		}
 	}
 	if len(o.Callers) == 0 {
 		out.everyone = everyone().grant(merchants)

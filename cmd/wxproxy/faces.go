@@ -24,7 +24,7 @@ func (s *sidecar) makeOutbound(ctx context.Context) (err error) {
 		Merchants: s.merchants, Table: s.table, Upstream: s.upstream, Hosts: ownHosts(o),
 		Limits: proxy.Limits{Request: int64(o.Limits.Request), Response: int64(o.Limits.Response), InFlight: int64(o.Limits.InFlight), EncryptedBill: int64(o.Limits.EncryptedBill)},
 		Rate:   perMerchant(o.Limits.Rate), Rates: make(map[string]proxy.Rate),
-		Timeout: o.Timeout, Log: s.log, Metrics: s.metrics, NotifyURLs: s.cfg.NotifyURLs(),
+		Timeout: o.Timeout, Log: s.log, Metrics: s.metrics, NotifyURLs: s.cfg.NotifyURLs(), NotifyAddresses: s.cfg.NotifyAddresses(),
 	}
 	if o.Hints != "off" {
 		options.Hints = proxy.Hints(o.Hints)

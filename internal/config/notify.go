@@ -129,19 +129,32 @@ func (c *Config) NotifyURLs() map[string]string {
 	if c.Notify.PublicURL == "" {
 		return nil
 	}
-	paths := make(map[string][]string)
-	for _, r := range c.Notify.Routes {
-		if len(r.Events) > 0 {
-			continue
-		}
-		for _, name := range c.MerchantsOf(r) {
-			paths[name] = append(paths[name], r.Path)
+	urls := make(map[string]string)
+	for name, list := range c.addresses(func(r Route) bool { return len(r.Events) == 0 }) {
+		if len(list) == 1 {
+			urls[name] = list[0]
 		}
 	}
-	urls := make(map[string]string)
-	for name, list := range paths {
-		if len(list) == 1 {
-			urls[name] = strings.TrimSuffix(c.Notify.PublicURL, "/") + list[0]
+	return urls
+}
+
+// NotifyAddresses are all addresses under public_url that have a route, by alias.
+func (c *Config) NotifyAddresses() map[string][]string {
+	if c.Notify.PublicURL == "" {
+		return nil
+	}
+	return c.addresses(func(Route) bool { return true })
+}
+
+func (c *Config) addresses(wanted func(Route) bool) map[string][]string {
+	urls := make(map[string][]string)
+	for _, r := range c.Notify.Routes {
+		if !wanted(r) {
+			continue
+		}
+		address := strings.TrimSuffix(c.Notify.PublicURL, "/") + r.Path
+		for _, name := range c.MerchantsOf(r) {
+			urls[name] = append(urls[name], address)
 		}
 	}
 	return urls

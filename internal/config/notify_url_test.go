@@ -2,6 +2,7 @@ package config_test
 
 import (
 	"maps"
+	"slices"
 	"testing"
 
 	"github.com/wxproxy/wxproxy/internal/config"
@@ -34,5 +35,19 @@ func TestNotifyURLs(t *testing.T) {
 				t.Errorf("got %v, want %v", got, tt.want)
 			}
 		})
+	}
+}
+
+func TestNotifyAddresses(t *testing.T) {
+	t.Parallel()
+	c := &config.Config{Merchants: []config.Merchant{{Name: "a"}, {Name: "b"}, {Name: "c"}}}
+	c.Notify.Routes = []config.Route{{Path: "/n", Merchants: []string{"a", "b"}}, {Path: "/r", Merchant: "a", Events: []string{"REFUND.*"}}}
+	if got := c.NotifyAddresses(); got != nil {
+		t.Errorf("without public_url: %v", got)
+	}
+	c.Notify.PublicURL = "https://pay.example.com/wx/"
+	want := map[string][]string{"a": {"https://pay.example.com/wx/n", "https://pay.example.com/wx/r"}, "b": {"https://pay.example.com/wx/n"}}
+	if got := c.NotifyAddresses(); !maps.EqualFunc(got, want, slices.Equal) {
+		t.Errorf("got %v, want %v", got, want)
 	}
 }

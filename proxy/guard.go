@@ -87,24 +87,39 @@ func (g *guard) limiter(source netip.Addr) *rate.Limiter {
 
 // source is the address that a request came from: the connection's, or, behind
 // trusted proxies, the last address in X-Forwarded-For that is not one of them.
+// Who may use a Unix socket is trusted, and has no address of its own: without
+// the header there is none.
 func (g *guard) source(r *http.Request) netip.Addr {
-	addr, err := netip.ParseAddrPort(r.RemoteAddr)
-	if err != nil {
-		return netip.Addr{}
+	var source netip.Addr
+	if peer, err := netip.ParseAddrPort(r.RemoteAddr); err == nil {
+		source = plain(peer.Addr())
 	}
-	source := plain(addr.Addr())
 	hops := strings.Split(strings.Join(r.Header["X-Forwarded-For"], ","), ",")
 	for _, hop := range slices.Backward(hops) {
-		if !within(g.rules.TrustedProxies, source) {
+		if source.IsValid() && !within(g.rules.TrustedProxies, source) {
 			return source
 		}
-		next, err := netip.ParseAddr(strings.TrimSpace(hop))
-		if err != nil {
+		next, ok := parseHop(strings.TrimSpace(hop))
+		if !ok {
 			return source
 		}
-		source = plain(next)
+		source = next
 	}
 	return source
+}
+
+// parseHop reads an address as proxies write it: some add the port.
+func parseHop(hop string) (netip.Addr, bool) {
+	if withPort, err := netip.ParseAddrPort(hop); err == nil {
+		return plain(withPort.Addr()), true
+	}
+	if inner, ok := strings.CutPrefix(hop, "["); ok {
+		if hop, ok = strings.CutSuffix(inner, "]"); !ok {
+			return netip.Addr{}, false
+		}
+	}
+	a, err := netip.ParseAddr(hop)
+	return plain(a), err == nil
 }
 
 // plain is an address as prefixes hold it: IPv4 unmapped, without a zone.

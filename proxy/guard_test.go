@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"net/netip"
 	"testing"
 
@@ -43,6 +44,12 @@ func TestNotifySources(t *testing.T) {
 		{"through two of ours", prefixes("101.226.103.0/25"), prefixes("127.0.0.0/8", "10.0.0.0/8"), []string{"1.2.3.4, 101.226.103.1, 10.0.0.1"}, 204},
 		{"not an address", prefixes("101.226.103.0/25"), local, []string{"101.226.103.1, unknown"}, 403},
 		{"with a zone", prefixes("fe80::/10"), local, []string{"fe80::1%eth0"}, 204},
+		{"with a port", prefixes("101.226.103.0/25"), local, []string{"1.2.3.4, 101.226.103.1:5555"}, 204},
+		{"with a port, IPv6", prefixes("2001:db8::/32"), local, []string{"[2001:db8::1]:5555"}, 204},
+		{"in brackets", prefixes("2001:db8::/32"), local, []string{"[2001:db8::1]"}, 204},
+		{"in half a bracket", prefixes("2001:db8::/32"), local, []string{"[2001:db8::1"}, 403},
+		{"a stranger with a port", prefixes("101.226.103.0/25", "127.0.0.0/8"), local, []string{"1.2.3.4:5555"}, 403},
+		{"a port that is none", prefixes("101.226.103.0/25"), local, []string{"101.226.103.1:x"}, 403},
 		{"empty", prefixes("101.226.103.0/25"), local, []string{""}, 403},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -56,6 +63,31 @@ func TestNotifySources(t *testing.T) {
 				got.sentBack(t, 403)
 			}
 		})
+	}
+}
+
+// Whoever may use the Unix socket says by X-Forwarded-For who has sent a notify.
+func TestNotifySourcesBehindASocket(t *testing.T) {
+	t.Parallel()
+	a := newApp(t, nil)
+	g := newGate(t, a, guarded(proxy.Guard{Sources: prefixes("101.226.103.0/25"), TrustedProxies: prefixes("10.0.0.0/8")}))
+	for forwarded, want := range map[string]int{
+		"101.226.103.1":           204,
+		"101.226.103.1:55":        204,
+		"101.226.103.1, 10.0.0.1": 204,
+		"101.226.103.1, 1.2.3.4":  403,
+		"unknown":                 403,
+		"":                        403,
+	} {
+		for _, peer := range []string{"@", ""} {
+			r := notice{}.request(t, "http://x")
+			r.RemoteAddr = peer
+			r.Header.Set("X-Forwarded-For", forwarded)
+			w := httptest.NewRecorder()
+			if g.notify.ServeHTTP(w, r); w.Code != want {
+				t.Errorf("%q: got %d, want %d", forwarded, w.Code, want)
+			}
+		}
 	}
 }
 

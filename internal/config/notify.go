@@ -23,7 +23,8 @@ type Notify struct {
 	TLS NotifyTLS `yaml:"tls"`
 	// Addresses and networks that notifies may come from. Default: any; the signature decides.
 	SourceIPs []netip.Prefix `yaml:"source_ips"`
-	// Networks of proxies whose X-Forwarded-For is believed. Default: none.
+	// Networks of proxies whose X-Forwarded-For is believed, as is that of whoever may use a Unix
+	// socket. Default: none.
 	TrustedProxies []netip.Prefix `yaml:"trusted_proxies"`
 	// true: trusted_proxies announce the sender by the PROXY protocol, version 1 or 2, as TCP load
 	// balancers do. From others such an announcement is refused. Default: false.

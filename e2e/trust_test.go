@@ -165,7 +165,8 @@ func (d *development) write(t *testing.T, name, text string) {
 	writeFile(t, filepath.Join(d.home, name), []byte(text))
 }
 
-// A client that says nothing, or only half of a request, is shown the door.
+// A client that says nothing is shown the door. What else it may leave half said
+// stands in the tests of cmd/wxproxy.
 func TestSlowClientsAreDropped(t *testing.T) {
 	t.Parallel()
 	d := newDevelopment(t)

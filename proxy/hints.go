@@ -157,6 +157,16 @@ func plainURL(text string) string {
 	return u.Scheme + "://" + net.JoinHostPort(strings.ToLower(u.Hostname()), port) + u.EscapedPath()
 }
 
+func plainURLs(byAlias map[string][]string) map[string][]string {
+	plain := make(map[string][]string, len(byAlias))
+	for alias, urls := range byAlias {
+		for _, u := range urls {
+			plain[alias] = append(plain[alias], plainURL(u))
+		}
+	}
+	return plain
+}
+
 // oddValues finds nulls and characters of four bytes, wherever they stand. Most
 // bodies have neither, which one look at their bytes tells.
 func oddValues(body []byte) (list []hint) {

@@ -89,11 +89,18 @@ func TestHalfSentBodiesMakeRoom(t *testing.T) {
 			a := newApp(t, nil)
 			g := newGate(t, a)
 			g.notify.BoundArriving(test.limit)
-			before := g.beginNotify(test.sent)
-			for range 5 {
-				next := g.beginNotify(test.sent)
-				readRaw(t, bufio.NewReader(before), "POST").sentBack(t, 503)
-				before = next
+			answers := make(chan *http.Response, 6) // which of them makes room is open: they come at one time
+			for range cap(answers) {
+				conn := g.beginNotify(test.sent)
+				go func() {
+					answer, _ := http.ReadResponse(bufio.NewReader(conn), nil) // none if the test ends
+					answers <- answer
+				}()
+			}
+			for range cap(answers) - 1 {
+				if answer := <-answers; answer == nil || answer.StatusCode != http.StatusServiceUnavailable {
+					t.Fatalf("got %v, want 503", answer)
+				}
 			}
 			g.post(notice{}).acknowledged(t)
 			a.only(t)

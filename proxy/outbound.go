@@ -107,12 +107,7 @@ func NewOutbound(o OutboundOptions) (*Outbound, error) {
 		merchants: merchants, table: o.Table, upstream: o.Upstream,
 		hosts: make(map[string]struct{}), limits: o.Limits, inFlight: newBudget(o.Limits.InFlight),
 		rates: rates{all: o.Rate, families: o.Rates}, timeout: o.Timeout, now: o.Now, log: o.Log, metrics: o.Metrics, hints: o.Hints, notifyURLs: o.NotifyURLs,
-		ourURLs: make(map[string][]string, len(o.NotifyAddresses)),
-	}
-	for alias, urls := range o.NotifyAddresses {
-		for _, u := range urls {
-			out.ourURLs[alias] = append(out.ourURLs[alias], plainURL(u))
-		}
+		ourURLs: plainURLs(o.NotifyAddresses),
 	}
 	if len(o.Callers) == 0 {
 		out.everyone = everyone().grant(merchants)

@@ -31,13 +31,7 @@ func (s *sidecar) makeCallbackTLS(ctx context.Context) error {
 	if err := s.openCallbackTLS(ctx, s.doors[i]); err != nil {
 		return fmt.Errorf("notify.tls: %w", err)
 	}
-	server := s.doors[i].server
-	server.TLSConfig = s.callback.door.TLS()
-	// A notify is one small request: few at a time need no more than this.
-	server.HTTP2 = &http.HTTP2Config{
-		MaxConcurrentStreams: 64, MaxReadFrameSize: 16 << 10,
-		MaxReceiveBufferPerConnection: 64 << 10, MaxReceiveBufferPerStream: 64 << 10, // what no handler has asked for yet
-	}
+	s.doors[i].server.TLSConfig = s.callback.door.TLS()
 	return s.registry.Register(s.callback.door.Collector())
 }
 

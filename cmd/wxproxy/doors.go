@@ -51,7 +51,9 @@ func (s *sidecar) openDoors(ctx context.Context) error {
 		if err := s.open(roleNotify, c.Notify.Listen, c.Outbound.SocketMode, s.notify); err != nil {
 			return fmt.Errorf("notify.listen: %w", err)
 		}
-		if last := &s.doors[len(s.doors)-1]; c.Notify.ProxyProtocol {
+		last := &s.doors[len(s.doors)-1]
+		boundStrangers(last.server)
+		if c.Notify.ProxyProtocol {
 			last.listener = announced(last.listener, c.Notify.TrustedProxies)
 		}
 	}

@@ -74,12 +74,16 @@ func removeDeadSocket(path string) error {
 	return os.Remove(path)
 }
 
+// headerTimeout bounds a TLS handshake with the headers of a first request, and
+// those of each further one.
+const headerTimeout = 10 * time.Second
+
 // newServer has the bounds that every server here needs; handlers set the
 // deadlines of bodies themselves, since downloads may last.
 func newServer(h http.Handler, maxHeader int, log *slog.Logger) *http.Server {
 	return &http.Server{
 		Handler:           h,
-		ReadHeaderTimeout: 10 * time.Second,
+		ReadHeaderTimeout: headerTimeout,
 		IdleTimeout:       120 * time.Second,
 		MaxHeaderBytes:    maxHeader,
 		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug),

@@ -1,6 +1,7 @@
 package vault_test
 
 import (
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -13,12 +14,33 @@ const (
 	callsEachTurn = 20
 )
 
+// The merchant's key changes 20 times in KV and 20 times in Transit, under more
+// than 10,000 calls in all. They are counted together once both have ended.
+func TestRotatesKeysUnderLoad(t *testing.T) {
+	t.Parallel()
+	var calls, failed atomic.Int64
+	t.Cleanup(func() {
+		t.Logf("%d calls over %d rotations in all, %d failed", calls.Load(), 2*rotations, failed.Load())
+		if !t.Failed() && calls.Load() <= 10_000 {
+			t.Error("too few calls")
+		}
+	})
+	for name, test := range map[string]func(*testing.T) *load{"KV": rotatesInKV, "Transit": rotatesInTransit} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			l := test(t)
+			calls.Add(l.calls.Load())
+			failed.Add(l.failed.Load())
+		})
+	}
+}
+
 // The merchant's key changes 20 times under load: private key, certificate and
 // with it the serial number, written to KV together. No call fails, and every
 // signature is by the key whose serial number it names. Every other change is
 // taken over by polling, the rest by SIGHUP.
-func TestKVRotatesKeysUnderLoad(t *testing.T) {
-	t.Parallel()
+func rotatesInKV(t *testing.T) *load {
+	t.Helper()
 	v, w, dir := setUp(t, "1h")
 	j := newJudge(t, w)
 	fields := w.fields()
@@ -28,7 +50,7 @@ func TestKVRotatesKeysUnderLoad(t *testing.T) {
 	}
 	write(j.newPair(t))
 	s := serve(t, dir, config(j.instead(w), v, inKV, "refresh: 1s"))
-	s.rotate(t, j, func(i int) string {
+	l := s.rotate(t, j, func(i int) string {
 		p := j.newPair(t)
 		write(p)
 		if i%2 == 0 {
@@ -37,13 +59,14 @@ func TestKVRotatesKeysUnderLoad(t *testing.T) {
 		return p.serial
 	})
 	searchSecrets(t, s.text(), w, v, dir)
+	return l
 }
 
 // The same with the key in Transit: each new key is imported as the next
 // version, with the commands of the docs, and nothing changes until its
 // certificate is written.
-func TestTransitRotatesKeysUnderLoad(t *testing.T) {
-	t.Parallel()
+func rotatesInTransit(t *testing.T) *load {
+	t.Helper()
 	v, w, dir := setUp(t, "1h")
 	j := newJudge(t, w)
 	fields := w.fields()
@@ -60,7 +83,7 @@ func TestTransitRotatesKeysUnderLoad(t *testing.T) {
 	certified(first)
 	s := serve(t, dir, config(j.instead(w), v, "transit:transit/wechatpay-shop", "refresh: 1s"))
 	before := first
-	s.rotate(t, j, func(i int) string {
+	l := s.rotate(t, j, func(i int) string {
 		p := j.newPair(t)
 		imported(p, "import_version")
 		if i%2 == 0 {
@@ -73,11 +96,12 @@ func TestTransitRotatesKeysUnderLoad(t *testing.T) {
 		return p.serial
 	})
 	searchSecrets(t, s.text(), w, v, dir)
+	return l
 }
 
 // rotate changes the key again and again under load, each time until calls
 // name the new serial number, and counts.
-func (s *sidecar) rotate(t *testing.T, j *judge, change func(i int) (serial string)) {
+func (s *sidecar) rotate(t *testing.T, j *judge, change func(i int) (serial string)) *load {
 	t.Helper()
 	l := s.load(4)
 	for i := range rotations {
@@ -97,6 +121,7 @@ func (s *sidecar) rotate(t *testing.T, j *judge, change func(i int) (serial stri
 	if int64(held) < calls || serials != rotations+1 {
 		t.Error("not all calls were judged, or not all keys used")
 	}
+	return l
 }
 
 // hangUp orders a reload, as an operator does.

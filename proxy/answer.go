@@ -173,6 +173,9 @@ func (o *Outbound) writeHeader(w http.ResponseWriter, x *exchange) {
 	if x.checked != "" {
 		h.Set(headerChecked, x.checked)
 	}
+	if x.encrypted {
+		h.Set(headerDecrypt, "failed")
+	}
 	if x.unknown() {
 		h.Set(headerResult, "unknown")
 	}

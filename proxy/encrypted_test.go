@@ -105,6 +105,32 @@ func TestDecryptedBill(t *testing.T) {
 	}
 }
 
+// An answer whose link cannot lead to the file in clear says so.
+func TestBillThatStaysEncrypted(t *testing.T) {
+	t.Parallel()
+	const whole = `{"download_bill_list":[{"download_url":"{base}/v3/bill/downloadurl?token=a","encrypt_key":"AAAA","nonce":"a8607ef79034c49c"}]}`
+	for name, tt := range map[string]struct{ answer, header string }{
+		"whole":          {whole, ""},
+		"no encrypt_key": {strings.Replace(whole, `,"encrypt_key":"AAAA"`, "", 1), "failed"},
+		"no nonce":       {strings.Replace(whole, `,"nonce":"a8607ef79034c49c"`, "", 1), "failed"},
+		"other host":     {strings.Replace(whole, "{base}", "https://files.example", 1), "failed"},
+		"no link yet":    {`{"download_bill_list":[]}`, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := newRig(t, newBilling(t, tt.answer, content("")).wechat)
+			g := r.do("GET", subMerchantBill+aesGCM, "", "Wxproxy-Decrypt", "on")
+			g.passed(t, 200, "true")
+			if says := g.header.Get("Wxproxy-Decrypt"); says != tt.header {
+				t.Errorf("Wxproxy-Decrypt is %q, want %q", says, tt.header)
+			}
+			if says := r.do("GET", subMerchantBill+aesGCM, "").header.Get("Wxproxy-Decrypt"); says != "" {
+				t.Errorf("unasked for, Wxproxy-Decrypt is %q", says)
+			}
+		})
+	}
+}
+
 // Of an encrypted bill that is not whole not a byte comes out.
 func TestDecryptedBillWithOneThingWrong(t *testing.T) {
 	t.Parallel()

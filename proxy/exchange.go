@@ -39,6 +39,7 @@ type exchange struct {
 	rewritten bool    // the answer's body was changed for the app
 	base      string  // scheme and host by which the caller reached us
 	decrypt   bool    // the caller wants encrypted bills decrypted
+	encrypted bool    // though it wants that, a link leads to an encrypted file
 	promise   promise // what the link of a download carries
 	checked   string  // what Wxproxy-Checked says
 	untouched bool    // the caller verifies the answer itself: no byte of it may change

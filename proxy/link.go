@@ -38,6 +38,7 @@ func (o *Outbound) rewriteLinks(x *exchange, body []byte) ([]byte, *failure) {
 		objects, err = d.Objects.Find(body)
 	}
 	if err != nil {
+		x.encrypted = x.decrypt && x.endpoint.EncryptedBy != ""
 		return body, nil //nolint:nilerr // not JSON: there is no link in it
 	}
 	var edits []jsonedit.Edit
@@ -45,6 +46,7 @@ func (o *Outbound) rewriteLinks(x *exchange, body []byte) ([]byte, *failure) {
 		edit, err := o.rewriteLink(x, object)
 		switch {
 		case err != nil:
+			x.encrypted = x.encrypted || (x.decrypt && x.endpoint.EncryptedBy != "")
 			o.log.Warn("a download link is left as it is: the app has to sign and verify for itself there",
 				"request_id", x.id, "merchant", x.merchant.Name, "endpoint", x.endpoint.Label(), "why", outsideError(err))
 		case edit != nil:

@@ -127,16 +127,16 @@ func (n *Notify) decryptFields(x *callback, route *Route) {
 }
 
 // decryptFields does so for whoever asked, by the request id.
-func (o *opened) decryptFields(id string, paths *jsonedit.Paths, metrics *Metrics, log *slog.Logger) {
+func (n *opened) decryptFields(id string, paths *jsonedit.Paths, metrics *Metrics, log *slog.Logger) {
 	if paths == nil {
 		return
 	}
 	var r revealed
-	o.resource, r = reveal(o.resource, paths, o.merchant.PrivateKey().Decrypters)
-	r.count(metrics, o.merchant.Name, fieldsOfNotify)
-	o.sensitive = r.says()
+	n.resource, r = reveal(n.resource, paths, n.merchant.PrivateKey().Decrypters)
+	r.count(metrics, n.merchant.Name, fieldsOfNotify)
+	n.sensitive = r.says()
 	if r.failed > 0 {
 		log.Warn("sensitive fields of a notify do not open with the merchant's key; they stay encrypted",
-			"request_id", id, "merchant", o.merchant.Name, "event_id", outside(o.envelope.ID), "failed", r.failed, "opened", r.opened)
+			"request_id", id, "merchant", n.merchant.Name, "event_id", outside(n.envelope.ID), "failed", r.failed, "opened", r.opened)
 	}
 }

@@ -39,7 +39,7 @@ func (o *Outbound) rewriteLinks(x *exchange, body []byte) ([]byte, *failure) {
 	}
 	if err != nil {
 		x.encrypted = x.decrypt && x.endpoint.EncryptedBy != ""
-		return body, nil //nolint:nilerr // not JSON: there is no link in it
+		return body, nil // not JSON: there is no link in it
 	}
 	var edits []jsonedit.Edit
 	for _, object := range objects {

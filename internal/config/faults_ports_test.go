@@ -66,7 +66,7 @@ func TestOutboundFaults(t *testing.T) {
 		{"allow nothing", allow("GET /v2/**"), "12 outbound.callers[0].allow[0]: can match nothing"},
 		{"request limit", outbound("limits: {request: 1023}"), "12 outbound.limits.request: is too small"},
 		{"headers limit", outbound("limits: {headers: 1KiB}"), "12 outbound.limits.headers: is too small"},
-		{"in flight", outbound("limits: {in_flight: 7MiB}"), "12 outbound.limits.in_flight: is too small"},
+		{"in flight", outbound("limits: {in_flight: 8MiB}"), "12 outbound.limits.in_flight: is too small"},
 		{"burst", outbound("limits: {rate: {per_second: 10}}"), "12 outbound.limits.rate.burst: must be at least 1"},
 		{"timeout", outbound("timeout: 0s\nconnect_timeout: 1ms"), "12 outbound.timeout: is out of range"},
 		{"connect timeout", outbound("connect_timeout: 31s"), "12 outbound.connect_timeout: is out of range"},

@@ -95,8 +95,11 @@ func (o *Outbound) reserveAnswer(x *exchange) *failure {
 func (o *Outbound) readAnswer(ctx context.Context, x *exchange) error {
 	body, held, err := readWhole(x.answer.Body, x.answer.ContentLength, o.limits.Response, x.answered, o.takeAnswer(ctx, x))
 	x.body, x.held, x.answered = body, x.held+held-x.answered, held
-	if err == nil && !x.beyond {
-		o.giveAnswer(x, min(held, max(answerRoom, int64(len(body)))))
+	if err == nil {
+		o.shrinkAnswer(x, min(held, max(answerRoom, int64(len(body)))))
+		if x.beyond && o.inFlight.held.Load() <= o.inFlight.limit { // the app may take its time to read it
+			o.endTurn(x)
+		}
 	}
 	return err
 }
@@ -127,12 +130,21 @@ func (o *Outbound) takeAnswer(ctx context.Context, x *exchange) func(int64) erro
 
 // giveAnswer gives back what an answer took, but for keep bytes for the next.
 func (o *Outbound) giveAnswer(x *exchange, keep int64) {
+	o.shrinkAnswer(x, keep)
+	if x.beyond {
+		o.endTurn(x)
+	}
+}
+
+func (o *Outbound) shrinkAnswer(x *exchange, keep int64) {
 	o.inFlight.give(x.answered - keep)
 	x.held, x.answered = x.held-x.answered+keep, keep
-	if x.beyond {
-		x.beyond = false
-		<-o.inFlight.turn
-	}
+}
+
+// endTurn lets another answer go beyond the budget.
+func (o *Outbound) endTurn(x *exchange) {
+	x.beyond = false
+	<-o.inFlight.turn
 }
 
 // busy says that in_flight has no room now.

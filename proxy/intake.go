@@ -153,7 +153,7 @@ func (a *arrival) end() {
 
 // read reads a whole body of at most limit bytes, which grows as it comes; a
 // negative length is unknown. The errors are errTooLarge, errCrowded, or the
-// body's own.
+// body's own; the body is nil unless it was read to its end.
 func (a *arrival) read(body io.Reader, length, limit int64) ([]byte, error) {
 	if length > limit {
 		return nil, errTooLarge

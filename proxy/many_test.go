@@ -174,11 +174,15 @@ func TestSharedRefresh(t *testing.T) {
 	what := crowdNotice(7, func(int) string { return rotatedSerial })
 	what.key = keys().rotated
 	for range 2 {
-		if status := post(t, n, what); status != 401 || k.refreshed() != 1 {
-			t.Errorf("%d after %d refreshes", status, k.refreshed()) // the lists came, and none of these merchants has it
+		if status := post(t, n, what); status != 503 || k.refreshed() != 1 {
+			t.Errorf("%d after %d refreshes", status, k.refreshed()) // somebody has it, and none of these merchants yet
 		}
 		clear(k.known)
 		k.refreshes = 0
+	}
+	k.after = nil
+	if status := post(t, n, what); status != 401 {
+		t.Errorf("the lists came, nobody has it, and %d", status)
 	}
 	k.fails = verifier.ErrKeysUnavailable
 	if status := post(t, n, what); status != 503 {

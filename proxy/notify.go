@@ -146,6 +146,7 @@ type callback struct {
 	event  endpoint.Event
 	http1  bool      // so was it sent
 	read   bool      // the body was read to its end
+	slow   bool      // it had to make room for others before that
 	until  time.Time // end of its family's budget, once that is known
 }
 
@@ -155,7 +156,7 @@ func (n *Notify) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	limitWrite(w, x.start.Add(10*time.Second))
 	limitRead(w, x.start.Add(defaultBudget)) // net/http reads on after a refusal, too
 	got := n.handle(w, r, x)
-	if got.outcome.charged() {
+	if got.outcome.charged() || x.slow {
 		n.guard.charge(x.source)
 	}
 	n.answer(w, r, x, got)
@@ -181,31 +182,46 @@ func (n *Notify) handle(w http.ResponseWriter, r *http.Request, x *callback) res
 	x.inDebt = n.guard.inDebt(x.source)
 	ctx, cancel := context.WithDeadline(r.Context(), x.start.Add(defaultBudget))
 	defer cancel()
-	known, err := e.keys(ctx, x.stamp, !x.inDebt)
-	if err != nil {
-		return result{outcome: verifyOutcome(err), cause: err}
-	}
-	arriving, err := n.intake.begin(r.Header, x.inDebt, func() { limitRead(w, time.Unix(0, 0)) })
+	arriving, err := n.intake.begin(r.Header, x.inDebt, func() {
+		cancel() // of a wait for keys
+		limitRead(w, time.Unix(0, 0))
+	})
 	if err != nil {
 		return result{outcome: outcomeCrowded, cause: err}
 	}
 	defer arriving.end()
-	body, err := arriving.read(r.Body, r.ContentLength, n.limit)
+	known, err := e.keys(ctx, x.stamp, !x.inDebt)
 	if err != nil {
+		if crowded := arriving.settle(); crowded != nil {
+			return result{outcome: outcomeCrowded, cause: crowded}
+		}
+		return result{outcome: verifyOutcome(err), cause: err}
+	}
+	body, err := arriving.read(r.Body, r.ContentLength, n.limit)
+	x.read = body != nil
+	if err != nil {
+		x.slow = !x.read && errors.Is(err, errCrowded)
 		return result{outcome: bodyOutcome(err), cause: err}
 	}
-	x.read = true
 	limitRead(w, time.Time{}) // or net/http would take the deadline for WeChat Pay's going away
-	if err := n.turns.take(ctx, x.inDebt); err != nil {
+	verified, err := n.verify(ctx, x, known, body)
+	if err != nil {
 		return result{outcome: outcomeCrowded, cause: errCrowded}
 	}
-	verified := verifyKnown(known, x.stamp, body)
-	n.turns.give()
 	arriving.end() // WeChat Pay may have the app take its time
 	if len(verified) == 0 {
 		return result{outcome: outcomeSignature, cause: verifier.ErrSignature}
 	}
 	return n.accept(r, x, e, body, verified)
+}
+
+// verify waits for its turn.
+func (n *Notify) verify(ctx context.Context, x *callback, known []trust, body []byte) ([]*Merchant, error) {
+	if err := n.turns.take(ctx, x.inDebt); err != nil {
+		return nil, err
+	}
+	defer n.turns.give()
+	return verifyKnown(known, x.stamp, body), nil
 }
 
 // accept decrypts and delivers a body that was verified.

@@ -2,6 +2,8 @@ package proxy_test
 
 import (
 	"bufio"
+	"context"
+	"crypto/rsa"
 	"fmt"
 	"io"
 	"net"
@@ -11,6 +13,7 @@ import (
 	"time"
 
 	"github.com/wxproxy/wxproxy/proxy"
+	"github.com/wxproxy/wxproxy/verifier"
 )
 
 // Whatever strangers send, from one address or from many, with a genuine
@@ -120,5 +123,50 @@ func TestHalfSentBodiesAreCharged(t *testing.T) {
 	g.post(notice{key: keys().rotated, serial: rotatedSerial}).sentBack(t, 503)
 	if n := g.trust.refreshed(); n != 0 {
 		t.Errorf("a source in debt caused %d refreshes", n)
+	}
+}
+
+// stuck is a trust that waits for keys until nobody wants them any more.
+type stuck struct {
+	*trust
+	asked, ended chan struct{}
+}
+
+func (k stuck) Lookup(ctx context.Context, _ string) (*rsa.PublicKey, error) {
+	k.asked <- struct{}{}
+	select {
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	case <-k.ended:
+		return nil, verifier.ErrKeysUnavailable
+	}
+}
+
+// Who waits for keys that nobody knows yet makes room for those that come, and
+// is not charged for that.
+func TestWaitingForKeysMakesRoom(t *testing.T) {
+	t.Parallel()
+	_, log, metrics, reg := recorded(t)
+	a, k := newApp(t, nil), stuck{newTrust(), make(chan struct{}), make(chan struct{})}
+	g := newGate(t, a, guarded(proxy.Guard{FailureRate: 1e-6, FailureBurst: 1}), func(o *proxy.NotifyOptions) {
+		o.Merchants[0].NotifyKeys, o.Log, o.Metrics = k, log, metrics
+	})
+	g.notify.BoundArriving(24 << 10) // two of them
+	answers := make(chan int, 6)
+	for range cap(answers) {
+		go func() { answers <- g.post(notice{key: keys().rotated, serial: rotatedSerial}).status }()
+		<-k.asked
+	}
+	g.post(notice{}).acknowledged(t)
+	a.only(t)
+	close(k.ended)
+	for range cap(answers) {
+		if status := <-answers; status != http.StatusServiceUnavailable {
+			t.Errorf("got %d", status)
+		}
+	}
+	g.front.Close() // all are recorded then
+	if n := counted(t, reg, "wxproxy_notify_requests_total", "outcome"); n["crowded_out"] < cap(answers)-2 || n["delivered"] != 1 {
+		t.Errorf("outcomes %v", n)
 	}
 }

@@ -37,7 +37,10 @@ func (e *entrance) keys(ctx context.Context, stamp wire.Stamp, mayRefresh bool) 
 	if _, err := e.shared.Lookup(ctx, stamp.Serial); err != nil {
 		return nil, err
 	}
-	return e.trusting(stamp), nil
+	if known = e.trusting(stamp); len(known) == 0 { // what was found is another kind's, or is being taken over
+		return nil, verifier.ErrKeysUnavailable
+	}
+	return known, nil
 }
 
 // lookUpInTurn lets one merchant after the other refresh, until one knows the

@@ -84,10 +84,11 @@ var replies = map[outcome]struct {
 }
 
 // charged reports whether an outcome is charged to its source: whatever was not
-// verified, but for WeChat Pay's own probes, which cost us nothing.
+// verified, but for WeChat Pay's own probes, which cost us nothing, and for want
+// of room, which says nothing of who came.
 func (o outcome) charged() bool {
 	switch o {
-	case outcomeIncomplete, outcomeTooLarge, outcomeCrowded,
+	case outcomeIncomplete, outcomeTooLarge,
 		outcomeUnsigned, outcomeHeaders, outcomeType, outcomeStale, outcomeSignature, outcomeSerial, outcomeKeys:
 		return true
 	default:

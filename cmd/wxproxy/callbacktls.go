@@ -97,7 +97,8 @@ func (s *sidecar) openACME(ctx context.Context, o doorcert.Options, notify net.A
 		}
 		door := s.doors[len(s.doors)-1]
 		// Strangers reach it, and challenges have no bodies.
-		door.server.ReadTimeout, door.server.WriteTimeout = challengeTimeout, challengeTimeout
+		boundStrangers(door.server, maxChallengers)
+		door.server.ReadTimeout, door.server.WriteTimeout, door.server.IdleTimeout = challengeTimeout, challengeTimeout, challengeTimeout
 		options.HTTPListener = door.listener.Addr()
 	}
 	managed, err := doorcert.NewACME(o, options)

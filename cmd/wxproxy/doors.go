@@ -52,7 +52,7 @@ func (s *sidecar) openDoors(ctx context.Context) error {
 			return fmt.Errorf("notify.listen: %w", err)
 		}
 		last := &s.doors[len(s.doors)-1]
-		boundStrangers(last.server)
+		boundStrangers(last.server, maxStrangers)
 		if c.Notify.ProxyProtocol {
 			last.listener = announced(last.listener, c.Notify.TrustedProxies)
 		}

@@ -12,16 +12,19 @@ const (
 	// maxStrangers bounds the connections of the notify port: twice as many as
 	// notifies can be on their way to the apps. Each costs some 50 KB with TLS.
 	maxStrangers = 1024
+	// maxChallengers does so for the port of ACME's HTTP-01 challenges.
+	maxChallengers = 64
 	// A connection of HTTP/2 on which no whole frame came for half of the
 	// time that a request's headers may take is asked for a sign of life, and
 	// closed if none comes in the other half. net/http has no deadline there.
 	silence = headerTimeout / 2
 )
 
-// boundStrangers sets what a server needs besides that strangers can reach. A
-// notify is one small request: few at a time need no more than this.
-func boundStrangers(s *http.Server) {
-	s.ConnState = (&strangers{limit: maxStrangers, open: make(map[net.Conn]stranger)}).note
+// boundStrangers sets what a server needs besides that strangers can reach, with
+// at most limit connections. A notify is one small request: few at a time need
+// no more than this.
+func boundStrangers(s *http.Server, limit int) {
+	s.ConnState = (&strangers{limit: limit, open: make(map[net.Conn]stranger)}).note
 	s.HTTP2 = &http.HTTP2Config{
 		MaxConcurrentStreams: 64, MaxReadFrameSize: 16 << 10,
 		MaxReceiveBufferPerConnection: 64 << 10, MaxReceiveBufferPerStream: 64 << 10, // what no handler has asked for yet
@@ -31,8 +34,10 @@ func boundStrangers(s *http.Server) {
 }
 
 // strangers bounds the connections of a server. Where there are too many, the
-// one that comes is let in and another one closed: of those without a request
-// the one that has been so for longest, else the oldest request.
+// one that comes is let in and another one closed: if those without a request
+// have more than half, the one of them that has been so for longest, else the
+// oldest request. So neither kind can leave the other without a place, and who
+// has only just come stays.
 type strangers struct {
 	limit int
 
@@ -68,9 +73,16 @@ func (s *strangers) note(c net.Conn, state http.ConnState) {
 }
 
 func (s *strangers) closeOne() {
+	quiet := 0
+	for _, x := range s.open {
+		if !x.asks {
+			quiet++
+		}
+	}
+	asks := quiet <= s.limit/2
 	var least net.Conn
 	for c, x := range s.open {
-		if l := s.open[least]; least == nil || !x.asks && l.asks || x.asks == l.asks && x.since < l.since {
+		if x.asks == asks && (least == nil || x.since < s.open[least].since) {
 			least = c
 		}
 	}

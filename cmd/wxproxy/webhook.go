@@ -107,9 +107,7 @@ func (w *webhook) Run(ctx context.Context) error {
 	tasks.Go(func() error { return w.watcher.Run(life, w.reload) })
 	tasks.Go(func() error { return w.learnVersion(life) })
 
-	hook := newServer(w.handler(), 64<<10, w.log)
-	hook.TLSConfig = &tls.Config{GetCertificate: w.certificate.Get, MinVersion: tls.VersionTLS12}
-	hook.ReadTimeout, hook.WriteTimeout = 30*time.Second, 30*time.Second // API servers wait less
+	hook := newHook(w.handler(), w.certificate.Get, w.log)
 	admin := newServer(w.health(), 64<<10, w.log)
 	w.log.Info("listening", "for", "webhook", "address", w.hook.Addr().String())
 	w.log.Info("listening", "for", "admin", "address", w.admin.Addr().String())
@@ -127,6 +125,24 @@ func (w *webhook) Run(ctx context.Context) error {
 	failed := errors.Join(hook.Shutdown(grace), admin.Shutdown(grace))
 	stop()
 	return errors.Join(tasks.Wait(), failed)
+}
+
+// Every pod of the cluster can reach the webhook, and all that wait there at a
+// time have to fit into its memory: some 12 KB each. An API server calls over
+// few connections, and opens another one where the streams of one are in use.
+const (
+	maxCallers    = 128 // connections
+	maxStreams    = 32  // requests at a time on each
+	maxHookHeader = 8 << 10
+)
+
+func newHook(h http.Handler, certificate func(*tls.ClientHelloInfo) (*tls.Certificate, error), log *slog.Logger) *http.Server {
+	s := newServer(h, maxHookHeader, log)
+	s.TLSConfig = &tls.Config{GetCertificate: certificate, MinVersion: tls.VersionTLS12}
+	s.ReadTimeout, s.WriteTimeout = 30*time.Second, 30*time.Second // API servers wait less
+	boundStrangers(s, maxCallers)
+	s.HTTP2.MaxConcurrentStreams = maxStreams
+	return s
 }
 
 func closedIsFine(err error) error {

@@ -16,20 +16,22 @@ import (
 const (
 	maxReview   = 8 << 20         // API servers take objects of 3 MiB; a review may have two, and defaults
 	smallReview = 64 << 10        // nearly all are; they do not wait for large ones to arrive
-	maxLarge    = 2               // larger reviews that are read or answered
-	maxWorking  = 4               // reviews that are answered
+	maxHeld     = 128             // reviews, from the first byte of the body to the last of the answer
+	maxLarge    = 2               // those of which the body or the answer is larger
+	maxWorking  = 4               // reviews that are judged
 	maxWait     = 2 * time.Second // for a turn; API servers wait 10 seconds
 	maxRead     = 5 * time.Second // for a body
+	maxWrite    = 5 * time.Second // for an answer
 )
 
 // errBusy is an answer to come back. API servers do, while they have time.
 var errBusy = errors.New("the injector is busy with other pods; try again")
 
 // gate lets a bounded number of reviews in.
-type gate struct{ large, working chan struct{} }
+type gate struct{ held, large, working chan struct{} }
 
 func newGate() *gate {
-	return &gate{make(chan struct{}, maxLarge), make(chan struct{}, maxWorking)}
+	return &gate{make(chan struct{}, maxHeld), make(chan struct{}, maxLarge), make(chan struct{}, maxWorking)}
 }
 
 // visit is one review and the places that it has taken.
@@ -49,17 +51,31 @@ func (v *visit) enter(ctx context.Context, places chan struct{}) error {
 	}
 }
 
-// leave gives the places back. It comes after the answer, also to an error.
+// take is for those who hold too much to wait, or who are too many.
+func (v *visit) take(places chan struct{}) error {
+	select {
+	case places <- struct{}{}:
+		*v = append(*v, places)
+		return nil
+	default:
+		return errBusy
+	}
+}
+
+// leave gives the places back.
 func (v *visit) leave() {
 	for _, places := range *v {
 		<-places
 	}
 }
 
-// receive reads a review and waits for its turn.
+// receive reads a review.
 func (g *gate) receive(w http.ResponseWriter, r *http.Request, v *visit) ([]byte, error) {
 	control := http.NewResponseController(w)
 	_ = control.SetReadDeadline(time.Now().Add(maxRead)) // where there is a connection
+	if err := v.take(g.held); err != nil {
+		return nil, err
+	}
 	in := http.MaxBytesReader(w, r.Body, maxReview)
 	var body bytes.Buffer
 	_, err := io.CopyN(&body, in, smallReview)
@@ -75,7 +91,7 @@ func (g *gate) receive(w http.ResponseWriter, r *http.Request, v *visit) ([]byte
 		return nil, fmt.Errorf("the body cannot be read: %w", err)
 	}
 	_ = control.SetReadDeadline(time.Time{})
-	return body.Bytes(), v.enter(r.Context(), g.working)
+	return body.Bytes(), nil
 }
 
 // rest is the room for a body of which the small part is read.

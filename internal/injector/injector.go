@@ -15,8 +15,10 @@ import (
 	"errors"
 	"log/slog"
 	"net/http"
+	"slices"
 	"strings"
 	"sync/atomic"
+	"time"
 )
 
 // Injector answers an API server. Make it with New.
@@ -107,19 +109,35 @@ func (i *Injector) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "POST an AdmissionReview", http.StatusMethodNotAllowed)
 		return
 	}
-	var v visit
+	var v visit // until the answer is written: it holds memory
 	defer v.leave()
-	body, err := i.gate.receive(w, r, &v)
-	var out []byte
-	if err == nil {
-		out, err = i.Review(r.Context(), body)
-	}
+	out, err := i.judge(w, r, &v)
+	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(maxWrite))
 	if err != nil {
 		i.fail(w, r, err)
 		return
 	}
 	w.Header().Set("Content-Type", "application/json")
-	_, _ = w.Write(out)
+	_, _ = w.Write(out) //nolint:gosec // JSON, and said to be
+}
+
+// judge reads a review and makes its answer. Who does not read that keeps
+// nobody from being judged.
+func (i *Injector) judge(w http.ResponseWriter, r *http.Request, v *visit) ([]byte, error) {
+	body, err := i.gate.receive(w, r, v)
+	if err != nil {
+		return nil, err
+	}
+	var turn visit
+	defer turn.leave()
+	if err := turn.enter(r.Context(), i.gate.working); err != nil {
+		return nil, err
+	}
+	out, err := i.Review(r.Context(), body)
+	if err == nil && len(out) > smallReview && !slices.Contains(*v, i.gate.large) {
+		err = v.take(i.gate.large) // a small pod can have many containers to patch
+	}
+	return out, err
 }
 
 // fail answers that there is no answer.

@@ -63,13 +63,14 @@ func (a *Auth) check() error {
 
 // Login gets a token. A login that has just been made by somebody else serves.
 func (c *Client) Login(ctx context.Context) error {
-	return c.loginSince(ctx, c.now())
+	return c.loginSince(ctx, c.now(), func(error) {})
 }
 
 // loginSince logs in, unless somebody else has since then. A login that has
 // begun goes on when ctx ends: it may have opened a wrapping token, which opens
-// once, and others wait for it.
-func (c *Client) loginSince(ctx context.Context, since time.Time) error {
+// once, and others wait for it. So what follows from it, for Run or by failed,
+// happens even when nobody is left who asked for it.
+func (c *Client) loginSince(ctx context.Context, since time.Time, failed func(error)) error {
 	select {
 	case c.logins <- struct{}{}:
 	case <-ctx.Done():
@@ -87,7 +88,13 @@ func (c *Client) loginSince(ctx context.Context, since time.Time) error {
 		defer func() { <-c.logins }()
 		ctx, cancel := c.limit(context.WithoutCancel(ctx))
 		defer cancel()
-		ended <- c.logIn(ctx)
+		err := c.logIn(ctx)
+		if err == nil {
+			c.wake()
+		} else {
+			failed(err)
+		}
+		ended <- err
 	}()
 	select {
 	case err := <-ended:

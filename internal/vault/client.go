@@ -149,9 +149,5 @@ func (c *Client) Reload(ctx context.Context) error {
 	if held && c.auth.Method != MethodToken && c.auth.Method != MethodTokenFile {
 		return failed
 	}
-	err := c.Login(ctx)
-	if err == nil {
-		c.wake()
-	}
-	return errors.Join(failed, err)
+	return errors.Join(failed, c.Login(ctx))
 }

@@ -67,11 +67,9 @@ func (c *Client) afterDenial(ctx context.Context, d denial) (again bool, err err
 	if err := c.waitForLogin(ctx); err != nil {
 		return false, err
 	}
-	if err = c.loginSince(ctx, d.began); err != nil {
-		c.refuse(err, d.began)
+	if err := c.loginSince(ctx, d.began, c.refuse); err != nil {
 		return false, err
 	}
-	c.wake()
 	c.relogged(ctx, d.path)
 	return true, nil
 }
@@ -145,18 +143,13 @@ func (c *Client) allow(path string) {
 
 // refuse keeps a login that failed for those who are denied next, and has Run
 // go on trying.
-func (c *Client) refuse(err error, since time.Time) {
+func (c *Client) refuse(err error) {
 	pause := probeInterval
 	if outage(err) {
 		pause = loginInterval
 	}
-	if gaveUp(err) { // others may wait longer
-		return
-	}
 	c.mu.Lock()
-	if !c.loginAt.After(since) { // it may have come to its end after the wait for it
-		c.denials.refused, c.denials.until = err, c.now().Add(pause)
-	}
+	c.denials.refused, c.denials.until = err, c.now().Add(pause)
 	c.mu.Unlock()
 	c.wake()
 }

@@ -7,10 +7,8 @@ import (
 	"strconv"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"testing"
 
-	"github.com/wxproxy/wxproxy/internal/secret"
 	"github.com/wxproxy/wxproxy/internal/vault"
 )
 
@@ -35,54 +33,6 @@ func TestRevokedTokenIsReplacedWithTheSecretIDUnwrappedOnce(t *testing.T) {
 	}
 	if f.requests(unwrap) != 1 || f.requests(appRoleLogin) != 2 {
 		t.Errorf("%d unwraps, %d logins", f.requests(unwrap), f.requests(appRoleLogin))
-	}
-}
-
-// An app that hangs up while its call unwraps the next secret ID does not lose
-// it: the login goes on.
-func TestHangUpLosesNoSecretID(t *testing.T) {
-	t.Parallel()
-	f := newFake(t)
-	var current atomic.Value
-	current.Store(wrapping)
-	reached, release, seen := make(chan struct{}), make(chan struct{}), sync.Map{}
-	f.on(unwrap, func(w http.ResponseWriter, r *http.Request) {
-		token := r.Header.Get("X-Vault-Token")
-		if _, again := seen.LoadOrStore(token, true); again {
-			status(http.StatusBadRequest)(w, r)
-			return
-		}
-		if token != wrapping {
-			close(reached)
-			<-release
-		}
-		data(`{"secret_id":"the-id"}`)(w, r)
-	})
-	c := loggedIn(t, f, func(o *vault.Options) {
-		o.Auth = appRole(f)
-		o.Auth.Wrapped = true
-		o.Auth.SecretID = func(ctx context.Context) (secret.Value, error) {
-			token, _ := current.Load().(string)
-			return give(token)(ctx)
-		}
-	})
-	current.Store("hvs.second")
-	f.accept("revoked")
-	ctx, hangUp := context.WithCancel(t.Context())
-	go func() {
-		<-reached
-		hangUp()
-	}()
-	c.Forget()
-	if _, err := c.Field(ctx, "secret/shop", "key"); !errors.Is(err, context.Canceled) {
-		t.Errorf("got %v", err)
-	}
-	close(release)
-	if err := c.field(t); err != nil {
-		t.Errorf("the next one: %v", err)
-	}
-	if n := f.requests(unwrap); n != 2 {
-		t.Errorf("%d unwraps", n)
 	}
 }
 

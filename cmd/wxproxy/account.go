@@ -33,6 +33,7 @@ type account struct {
 	// came of it; zero: for ever. Keys from elsewhere have no such end.
 	maxStale time.Duration
 	lastGood atomic.Int64 // Unix nanoseconds
+	lastTurn atomic.Int64 // when Vault last gave or denied it anything; Unix nanoseconds
 
 	reloading sync.Mutex // guards reads
 	reads     *noted
@@ -74,10 +75,13 @@ func (a *account) Reload(ctx context.Context) error {
 	a.reloading.Lock()
 	defer a.reloading.Unlock()
 	began := time.Now()
-	a.reads.failed = false
+	a.reads.failed, a.reads.answered = false, false
 	err := a.Merchant.Reload(ctx)
 	if !a.reads.failed {
 		a.lastGood.Store(began.UnixNano())
+	}
+	if a.reads.answered {
+		a.lastTurn.Store(began.UnixNano())
 	}
 	if err != nil {
 		return err

@@ -57,16 +57,18 @@ func (s *sidecar) reloadAll(ctx context.Context) error {
 	return nil
 }
 
-// inTurn does something for every merchant, and begins with those whose keys
-// were read the longest ago: where Vault limits the rate so much that not all
-// get theirs, it is others the next time. What failed is in the order of the
-// config, whatever the turn was.
+// inTurn does something for every merchant, and begins with those to whom Vault
+// last answered the longest ago: where it limits the rate so much that not all
+// get their keys, it is others the next time. An answer that is no key counts,
+// so that those who never get all of theirs are not the first for ever; that a
+// turn was taken does not, or the first would stay the first. What failed is in
+// the order of the config, whatever the turn was.
 func inTurn(accounts []*account, do func(*account) error) error {
-	turn, read := make([]int, len(accounts)), make([]int64, len(accounts))
+	turn, last := make([]int, len(accounts)), make([]int64, len(accounts))
 	for i, a := range accounts {
-		turn[i], read[i] = i, a.lastGood.Load()
+		turn[i], last[i] = i, a.lastTurn.Load()
 	}
-	slices.SortStableFunc(turn, func(i, j int) int { return cmp.Compare(read[i], read[j]) })
+	slices.SortStableFunc(turn, func(i, j int) int { return cmp.Compare(last[i], last[j]) })
 	failed := make([]error, len(accounts))
 	_ = atOnce(len(turn), func(n int) error { // failed has the errors
 		failed[turn[n]] = do(accounts[turn[n]])

@@ -42,7 +42,7 @@ func TestAtOnce(t *testing.T) {
 	}
 }
 
-// Those whose keys are the oldest are first; what fails is told in the order of
+// Those to whom Vault said nothing for the longest are first; what fails is told in the order of
 // the config.
 func TestInTurn(t *testing.T) {
 	t.Parallel()
@@ -50,7 +50,7 @@ func TestInTurn(t *testing.T) {
 	place := make(map[*account]int)
 	for i := range accounts {
 		accounts[i] = &account{}
-		accounts[i].lastGood.Store(int64(len(accounts) - i)) // the last of the config is the oldest
+		accounts[i].lastTurn.Store(int64(len(accounts) - i)) // the last of the config is the oldest
 		place[accounts[i]] = i
 	}
 	var mu sync.Mutex

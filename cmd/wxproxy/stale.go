@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"crypto"
+	"errors"
 	"time"
 
 	"github.com/wxproxy/wxproxy/internal/admin"
@@ -10,12 +11,13 @@ import (
 	"github.com/wxproxy/wxproxy/internal/vault"
 )
 
-// noted is a reader that tells whether Vault gave all that was asked of it.
+// noted is a reader that tells whether Vault gave all that was asked of it, and
+// whether it said anything at all.
 // What is wrong with a file, or with a value that Vault did give, makes no key
 // older: those of before serve until somebody has mended it.
 type noted struct {
 	secret.Reader
-	failed bool
+	failed, answered bool
 }
 
 // Read reads what a reference names.
@@ -33,9 +35,11 @@ func (n *noted) Key(ctx context.Context, ref secret.Ref, like crypto.PublicKey) 
 }
 
 func (n *noted) note(ref secret.Ref, err error) {
-	if err != nil && ref.InVault() && !vault.Unfit(err) {
-		n.failed = true
+	if !ref.InVault() {
+		return
 	}
+	n.failed = n.failed || err != nil && !vault.Unfit(err)
+	n.answered = n.answered || !errors.Is(err, secret.ErrOutage)
 }
 
 // staleLive reports whether Vault gave a secret for the last time too long ago.

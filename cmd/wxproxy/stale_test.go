@@ -31,7 +31,8 @@ func (k *kept) Key(context.Context, string, string, int, crypto.PublicKey) (cryp
 }
 
 // Keys become stale when Vault does not give them any more, whatever the
-// reason, and not by a broken file or by a value that does not fit.
+// reason, and not by a broken file or by a value that does not fit. A merchant has
+// had its turn when Vault answered, whatever it said.
 func TestStaleness(t *testing.T) {
 	t.Parallel()
 	const good = "0123456789abcdef0123456789abcdef"
@@ -39,14 +40,15 @@ func TestStaleness(t *testing.T) {
 		file  string // the private key; empty: as it was
 		vault kept
 		stale bool
+		turn  bool
 	}{
-		"all is well":   {"", kept{good, nil}, false},
-		"broken file":   {"half a key", kept{good, nil}, false},
-		"unfit value":   {"", kept{"too short", nil}, false},
-		"not a text":    {"", kept{"", vault.ErrField}, false},
-		"outage":        {"", kept{"", vault.ErrSealed}, true},
-		"deleted":       {"", kept{"", vault.ErrDeleted}, true},
-		"no permission": {"", kept{"", vault.ErrDenied}, true},
+		"all is well":   {"", kept{good, nil}, false, true},
+		"broken file":   {"half a key", kept{good, nil}, false, true},
+		"unfit value":   {"", kept{"too short", nil}, false, true},
+		"not a text":    {"", kept{"", vault.ErrField}, false, true},
+		"outage":        {"", kept{"", vault.ErrSealed}, true, false},
+		"deleted":       {"", kept{"", vault.ErrDeleted}, true, true},
+		"no permission": {"", kept{"", vault.ErrDenied}, true, true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -69,7 +71,11 @@ func TestStaleness(t *testing.T) {
 					write(t, dir, "key.pem", []byte(row.file))
 				}
 				time.Sleep(time.Hour + time.Second) // by the clock of the bubble
+				before := a.lastTurn.Load()
 				_ = a.Reload(t.Context())
+				if got := a.lastTurn.Load() > before; got != row.turn {
+					t.Errorf("had its turn: %v, want %v", got, row.turn)
+				}
 				if got := a.material() == nil; got != row.stale {
 					t.Errorf("stale: %v, want %v; %v", got, row.stale, a.Err())
 				}

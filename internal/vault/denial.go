@@ -165,7 +165,7 @@ func (c *Client) tokenLost(ctx context.Context, path string) (bool, error) {
 	c.mu.Lock()
 	path = cmp.Or(c.denials.allowed, path)
 	c.mu.Unlock()
-	mount, err := c.once(ctx, c.read("", aboutMount+strings.TrimPrefix(path, aboutMount)).do)
+	mount, err := c.once(ctx, c.read("", "sys", aboutMount+strings.TrimPrefix(path, aboutMount)).do)
 	switch {
 	case err == nil && mount != nil:
 		return false, nil

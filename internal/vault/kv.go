@@ -80,7 +80,7 @@ func (c *Client) readKV(ctx context.Context, path string, age int) (map[string]a
 	if m.version == 2 {
 		where = m.name + "/data/" + strings.TrimPrefix(path, m.name+"/")
 	}
-	answer, err := c.ask(ctx, c.read("kv_read", where))
+	answer, err := c.ask(ctx, c.read("kv_read", m.name, where))
 	switch {
 	case errors.Is(err, ErrDenied) && !errors.Is(err, ErrLogin) && m.guessed:
 		return nil, fmt.Errorf("%w; %s (or there is no mount %s; if slashes are part of its name, data/ stands behind the last of them)", err, policyFor(where, "read"), m.name)
@@ -131,7 +131,7 @@ func (c *Client) mountOf(ctx context.Context, path string, age int) (mount, erro
 		return c.kv.mounts[i], nil
 	}
 	c.mu.Unlock()
-	answer, err := c.ask(ctx, c.read("kv_mount", aboutMount+path))
+	answer, err := c.ask(ctx, c.read("kv_mount", "sys", aboutMount+path))
 	first, _, _ := strings.Cut(path, "/")
 	guess := mount{name: first, version: 2, guessed: true}
 	switch {

@@ -1,9 +1,11 @@
 package vault_test
 
 import (
+	"context"
 	"crypto"
 	"crypto/rand"
 	"errors"
+	"log/slog"
 	"net/http"
 	"testing"
 	"time"
@@ -29,8 +31,8 @@ func TestRateLimitOpensNoBreaker(t *testing.T) {
 	}
 }
 
-// What Vault said of one read holds for all: none is made before its time, and
-// who cannot wait for that is told at once.
+// What Vault said of one read holds for all of its mount: none is made before its
+// time, and who cannot wait for that is told at once. Other mounts are read.
 func TestReadsKeepPaceTogether(t *testing.T) {
 	t.Parallel()
 	f := newTransit(t)
@@ -53,6 +55,34 @@ func TestReadsKeepPaceTogether(t *testing.T) {
 	}
 	if n := f.requests("secret/data/other"); n != 0 {
 		t.Errorf("asked %d times while no read was to be made", n)
+	}
+	f.on("fine/data/shop", data(`{"data":{"key":"value"}}`))
+	if _, err := c.Field(t.Context(), "fine/shop", "key"); err != nil {
+		t.Errorf("a limit of one mount holds for another: %v", err)
+	}
+	if _, err := c.Key(t.Context(), "team/transit", "shop", 1, nil); err != nil {
+		t.Errorf("a limit of KV holds for Transit: %v", err)
+	}
+}
+
+// whenWritten is a log that calls back.
+type whenWritten func()
+
+func (w whenWritten) Write(p []byte) (int, error) {
+	w()
+	return len(p), nil
+}
+
+// A read whose caller has no time left while it waits for its turn says that,
+// and not that Vault limits it: others who wait for the same one go on.
+func TestReadEndsWithItsCaller(t *testing.T) {
+	t.Parallel()
+	f := newFake(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	c := loggedIn(t, f, func(o *vault.Options) { o.Log = slog.New(slog.NewTextHandler(whenWritten(cancel), nil)) })
+	f.on("secret/data/shop", later("a while")) // is logged, and then waited for
+	if _, err := c.Field(ctx, "secret/shop", "key"); !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v", err)
 	}
 }
 

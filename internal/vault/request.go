@@ -13,13 +13,16 @@ import (
 // call is what to ask Vault, and where.
 type call struct {
 	operation string // label of the metric
+	mount     string // its reads keep pace together
 	path      string
 	do        func(context.Context) (*api.Secret, error)
 }
 
 // read is a call that only reads.
-func (c *Client) read(operation, path string) call {
-	return call{operation, path, func(ctx context.Context) (*api.Secret, error) { return c.api.Logical().ReadWithContext(ctx, path) }}
+func (c *Client) read(operation, mount, path string) call {
+	return call{operation, mount, path, func(ctx context.Context) (*api.Secret, error) {
+		return c.api.Logical().ReadWithContext(context.WithValue(ctx, readOf{}, mount), path)
+	}}
 }
 
 // maxRounds bounds how often one call is made after new logins.
@@ -31,7 +34,7 @@ const maxRounds = 3
 func (c *Client) ask(ctx context.Context, q call) (answer *api.Secret, err error) {
 	latest := time.Now().Add(c.timeout)
 	for range pacedTries {
-		if paced := c.transport.pace.keep(ctx, latest); paced != nil {
+		if paced := c.transport.pace.keep(ctx, q.mount, latest); paced != nil {
 			return nil, paced
 		}
 		answer, err = c.reading.Execute(func() (*api.Secret, error) { return c.request(ctx, q) })

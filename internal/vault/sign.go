@@ -155,7 +155,7 @@ func (c *Client) takeSlot(ctx context.Context) error {
 
 func (k *key) request(ctx context.Context, digest []byte) (string, error) {
 	where := k.mount + "/sign/" + k.name + "/sha2-256"
-	answer, err := k.client.request(ctx, call{"transit_sign", where, func(ctx context.Context) (*api.Secret, error) {
+	answer, err := k.client.request(ctx, call{"transit_sign", k.mount, where, func(ctx context.Context) (*api.Secret, error) {
 		return k.client.api.Logical().WriteWithContext(ctx, where, map[string]any{
 			"input": base64.StdEncoding.EncodeToString(digest), "prehashed": true,
 			"signature_algorithm": "pkcs1v15", "key_version": json.Number(strconv.Itoa(k.version)),

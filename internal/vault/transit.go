@@ -34,7 +34,7 @@ var _ crypto.Signer = (*key)(nil)
 // became of that, its Failing tells.
 func (c *Client) Key(ctx context.Context, mount, name string, version int, like crypto.PublicKey) (crypto.Signer, error) {
 	where, ref := mount+"/keys/"+name, secret.Ref{Scheme: secret.SchemeTransit, Mount: mount, Target: name, Version: version}
-	answer, err := c.ask(ctx, c.read("transit_read", where))
+	answer, err := c.ask(ctx, c.read("transit_read", mount, where))
 	switch {
 	case errors.Is(err, ErrDenied) && !errors.Is(err, ErrLogin):
 		return nil, fmt.Errorf("%s: %w; %s", ref, err, policyFor(where, "read"))

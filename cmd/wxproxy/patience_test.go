@@ -37,7 +37,7 @@ func (s *scripted) Key(context.Context, string, string, int, crypto.PublicKey) (
 type tried struct{ *scripted }
 
 func (t tried) Key(context.Context, string, string, int, crypto.PublicKey) (crypto.Signer, error) {
-	return distantKey{Signer: testKeys()[0], failing: t.next()}, nil
+	return &distantKey{Signer: testKeys()[0], failing: t.next()}, nil
 }
 
 // What Vault cannot give yet is waited for while wxproxy starts, and for no
@@ -76,7 +76,7 @@ func TestPatience(t *testing.T) {
 			"signature": func(ctx context.Context, v secret.Vault) error {
 				key, err := v.Key(ctx, "transit", "shop", 0, nil)
 				if err == nil {
-					_, err = key.(distantKey).Failing()
+					_, err = key.(*distantKey).Failing()
 				}
 				return err
 			},

@@ -53,7 +53,8 @@ func TestKilledInARenewal(t *testing.T) {
 	for _, ending := range []string{".key", ".crt"} {
 		t.Run("after the "+ending, func(t *testing.T) {
 			t.Parallel()
-			const name = "killed.test"
+			// certmagic keeps its pauses after failures for the whole process, by name.
+			name := "killed-" + ending[1:] + ".test"
 			r := newACMERig(t, acmetest.Options{Life: 12 * time.Second}, name)
 			disk := r.options.Storage
 			s := &mortal{Storage: disk, ending: ending}
